@@ -1,0 +1,224 @@
+// pybind11 only: addresses and sizes in, a call of the core without the GIL, errors out. Torch is
+// not known here: gaufuse_ext/ops validates tensors, allocates outputs and passes addresses.
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+
+#include "gaufuse/fuse_segments.h"
+#include "gaufuse/interval_membership.h"
+#include "gaufuse/nms.h"
+#include "gaufuse/segment_iou.h"
+#include "gaufuse/status.h"
+#include "gaufuse/threshold_proposals.h"
+
+namespace py = pybind11;
+
+namespace gaufuse {
+namespace {
+
+// Where a call runs.
+struct Launch {
+  bool cuda;
+  bool float64;
+  int threads;       // CPU
+  uintptr_t stream;  // CUDA
+};
+
+template <typename T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+void raise_if_bad(const Status& status) {
+  if (status.ok()) return;
+  const std::string message(status.message);
+  if (status.code == Code::invalid_argument) throw py::value_error(message);
+  if (status.code == Code::out_of_memory) {
+    PyErr_SetString(PyExc_MemoryError, message.c_str());
+    throw py::error_already_set();
+  }
+  throw std::runtime_error(message);
+}
+
+#ifndef GAUFUSE_WITH_CUDA
+Status without_cuda() {
+  return make_status(Code::cuda_error,
+                     "this gaufuse_ext was built without CUDA and cannot work on CUDA tensors; "
+                     "install it again with nvcc on the PATH and GAUFUSE_CUDA=ON");
+}
+#endif
+
+// Calls cpu(params, threads) or cuda(params, stream) without the GIL.
+template <typename Params, typename Cpu, typename Cuda>
+void call(const Launch& launch, const Params& params, Cpu cpu, [[maybe_unused]] Cuda cuda) {
+  Status status;
+  {
+    py::gil_scoped_release release;
+    if (!launch.cuda)
+      status = cpu(params, launch.threads);
+    else
+#ifdef GAUFUSE_WITH_CUDA
+      status = cuda(params, pointer<void>(launch.stream));
+#else
+      status = without_cuda();
+#endif
+  }
+  raise_if_bad(status);
+}
+
+#ifdef GAUFUSE_WITH_CUDA
+#define GAUFUSE_CALL(operation, launch, params) \
+  call(launch, params, operation##_cpu<T>, operation##_cuda<T>)
+#else
+#define GAUFUSE_CALL(operation, launch, params) call(launch, params, operation##_cpu<T>, nullptr)
+#endif
+
+// Calls function(T()) with the launch's scalar type.
+template <typename Function>
+void with_scalar(const Launch& launch, Function function) {
+  if (launch.float64)
+    function(double());
+  else
+    function(float());
+}
+
+void threshold_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds,
+                         uintptr_t lengths, uintptr_t segments, uintptr_t scores, uintptr_t weights,
+                         uintptr_t counts, uintptr_t workspace, int64_t groups,
+                         int64_t num_snippets, int64_t num_thresholds, int64_t capacity,
+                         int64_t min_length, double margin, double margin_power,
+                         bool thresholds_per_group) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    ThresholdProposalsParams<T> params{};
+    params.cas = pointer<T>(cas);
+    params.thresholds = pointer<double>(thresholds);
+    params.lengths = pointer<int64_t>(lengths);
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.weights = pointer<T>(weights);
+    params.counts = pointer<int64_t>(counts);
+    params.workspace = pointer<double>(workspace);
+    params.groups = groups;
+    params.num_snippets = num_snippets;
+    params.num_thresholds = num_thresholds;
+    params.capacity = capacity;
+    params.min_length = min_length;
+    params.margin = margin;
+    params.margin_power = margin_power;
+    params.thresholds_per_group = thresholds_per_group;
+    GAUFUSE_CALL(threshold_proposals, launch, params);
+  });
+}
+
+void fuse_segments(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t weights,
+                   uintptr_t counts, uintptr_t fused_segments, uintptr_t fused_scores,
+                   uintptr_t fused_counts, uintptr_t assignment, uintptr_t shares, int64_t groups,
+                   int64_t capacity, double temperature, double threshold, double length_offset,
+                   int overlap) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    FuseSegmentsParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.weights = pointer<T>(weights);
+    params.counts = pointer<int64_t>(counts);
+    params.fused_segments = pointer<T>(fused_segments);
+    params.fused_scores = pointer<T>(fused_scores);
+    params.fused_counts = pointer<int64_t>(fused_counts);
+    params.assignment = pointer<int64_t>(assignment);
+    params.shares = pointer<T>(shares);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.temperature = temperature;
+    params.threshold = threshold;
+    params.length_offset = length_offset;
+    params.overlap = static_cast<Overlap>(overlap);
+    GAUFUSE_CALL(fuse_segments, launch, params);
+  });
+}
+
+void interval_membership(const Launch& launch, uintptr_t segments, uintptr_t counts,
+                         uintptr_t lengths, uintptr_t matrix, int64_t groups, int64_t capacity,
+                         int64_t num_snippets, double margin, double margin_power, int mode) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    IntervalMembershipParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.counts = pointer<int64_t>(counts);
+    params.lengths = pointer<int64_t>(lengths);
+    params.matrix = pointer<T>(matrix);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.num_snippets = num_snippets;
+    params.margin = margin;
+    params.margin_power = margin_power;
+    params.mode = static_cast<Membership>(mode);
+    GAUFUSE_CALL(interval_membership, launch, params);
+  });
+}
+
+void nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
+         uintptr_t keep, uintptr_t alive, int64_t groups, int64_t capacity, double iou_threshold) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    NmsParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.counts = pointer<int64_t>(counts);
+    params.keep = pointer<int64_t>(keep);
+    params.alive = pointer<uint8_t>(alive);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.iou_threshold = iou_threshold;
+    GAUFUSE_CALL(nms, launch, params);
+  });
+}
+
+void segment_iou(const Launch& launch, uintptr_t a, uintptr_t b, uintptr_t iou, int64_t groups,
+                 int64_t num_a, int64_t num_b) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    SegmentIouParams<T> params{};
+    params.a = pointer<T>(a);
+    params.b = pointer<T>(b);
+    params.iou = pointer<T>(iou);
+    params.groups = groups;
+    params.num_a = num_a;
+    params.num_b = num_b;
+    GAUFUSE_CALL(segment_iou, launch, params);
+  });
+}
+
+}  // namespace
+}  // namespace gaufuse
+
+PYBIND11_MODULE(_native, module) {
+  using namespace gaufuse;
+  module.doc() = "Kernels of gaufuse_ext. Use gaufuse_ext, which checks what these do not.";
+
+  py::class_<Launch>(module, "Launch", "Where a call runs: device, dtype, threads, stream.")
+      .def(py::init([](bool cuda, bool float64, int threads, uintptr_t stream) {
+             return Launch{cuda, float64, threads, stream};
+           }),
+           py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
+
+  module.def("threshold_proposals", &threshold_proposals);
+  module.def("fuse_segments", &fuse_segments);
+  module.def("interval_membership", &interval_membership);
+  module.def("nms", &nms);
+  module.def("segment_iou", &segment_iou);
+
+  module.attr("version") = GAUFUSE_VERSION;
+  module.attr("compiler") = GAUFUSE_COMPILER;
+#ifdef GAUFUSE_WITH_CUDA
+  module.attr("cuda") = true;
+  module.attr("cuda_version") = GAUFUSE_CUDA_VERSION;
+  module.attr("cuda_architectures") = GAUFUSE_CUDA_ARCHITECTURES;
+#else
+  module.attr("cuda") = false;
+  module.attr("cuda_version") = py::none();
+  module.attr("cuda_architectures") = "";
+#endif
+}

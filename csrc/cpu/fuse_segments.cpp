@@ -1,0 +1,149 @@
+#include "gaufuse/fuse_segments.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cpu/check_values.h"
+#include "cpu/parallel.h"
+#include "cpu/score_order.h"
+#include "gaufuse/groups.h"
+
+namespace gaufuse {
+namespace {
+
+// Buffers that a thread keeps from group to group.
+struct Scratch {
+  std::vector<int32_t> order;      // segments still alive, best first
+  std::vector<Segment> remaining;  // their boundaries, in the same order
+  std::vector<int32_t> members;    // of the current cluster, seed first
+};
+
+template <typename T>
+class GroupFusion {
+ public:
+  GroupFusion(const FuseSegmentsParams<T>& params, int64_t group, Scratch& scratch)
+      : params_(params),
+        scratch_(scratch),
+        count_(valid_count(params.counts, group, params.capacity)),
+        segments_(params.segments + 2 * group * params.capacity),
+        scores_(params.scores + group * params.capacity),
+        weights_(params.weights + group * params.capacity),
+        fused_segments_(params.fused_segments + 2 * group * params.capacity),
+        fused_scores_(params.fused_scores + group * params.capacity),
+        assignment_(params.assignment + group * params.capacity),
+        shares_(params.shares + group * params.capacity),
+        fused_count_(params.fused_counts[group]) {}
+
+  void run() {
+    score_order(scores_, count_, scratch_.order);
+    scratch_.remaining.resize(count_);
+    for (int64_t i = 0; i < count_; ++i) scratch_.remaining[i] = segment(scratch_.order[i]);
+    int64_t clusters = 0;
+    for (int64_t alive = count_; alive > 0; ++clusters) {
+      alive = take_cluster(alive);
+      write_cluster(clusters);
+    }
+    fused_count_ = clusters;
+    pad(clusters);
+  }
+
+ private:
+  Segment segment(int32_t index) const {
+    return Segment{static_cast<double>(segments_[2 * index]),
+                   static_cast<double>(segments_[2 * index + 1])};
+  }
+
+  // Moves the first segment and all that overlap it to `members`, closes the gaps among the rest
+  // and returns how many are left.
+  int64_t take_cluster(int64_t alive) {
+    int32_t* order = scratch_.order.data();
+    Segment* remaining = scratch_.remaining.data();
+    const Segment seed = remaining[0];
+    scratch_.members.resize(alive);
+    int32_t* members = scratch_.members.data();
+    int64_t taken = 0;
+    int64_t left = 0;
+    members[taken++] = order[0];
+    for (int64_t i = 1; i < alive; ++i) {
+      const Segment candidate = remaining[i];
+      const bool member = segment_overlap(seed, candidate, params_.overlap, params_.length_offset) >
+                          params_.threshold;
+      members[taken] = order[i];
+      order[left] = order[i];
+      remaining[left] = candidate;
+      taken += member;
+      left += !member;
+    }
+    scratch_.members.resize(taken);
+    return left;
+  }
+
+  void write_cluster(int64_t cluster) {
+    double largest = static_cast<double>(weights_[scratch_.members[0]]);
+    for (const int32_t j : scratch_.members)
+      largest = std::max(largest, static_cast<double>(weights_[j]));
+    double total = 0.0;
+    double start = 0.0;
+    double end = 0.0;
+    double score = 0.0;
+    for (const int32_t j : scratch_.members) {
+      const double weight =
+          std::exp((static_cast<double>(weights_[j]) - largest) / params_.temperature);
+      total += weight;
+      start += weight * static_cast<double>(segments_[2 * j]);
+      end += weight * static_cast<double>(segments_[2 * j + 1]);
+      score += weight * static_cast<double>(scores_[j]);
+      shares_[j] = static_cast<T>(weight);
+      assignment_[j] = cluster;
+    }
+    for (const int32_t j : scratch_.members)
+      shares_[j] = static_cast<T>(static_cast<double>(shares_[j]) / total);
+    fused_segments_[2 * cluster] = static_cast<T>(start / total);
+    fused_segments_[2 * cluster + 1] = static_cast<T>(end / total);
+    fused_scores_[cluster] = static_cast<T>(score / total);
+  }
+
+  void pad(int64_t clusters) {
+    const int64_t capacity = params_.capacity;
+    std::fill(fused_segments_ + 2 * clusters, fused_segments_ + 2 * capacity, T(0));
+    std::fill(fused_scores_ + clusters, fused_scores_ + capacity, T(0));
+    std::fill(assignment_ + count_, assignment_ + capacity, int64_t(-1));
+    std::fill(shares_ + count_, shares_ + capacity, T(0));
+  }
+
+  const FuseSegmentsParams<T>& params_;
+  Scratch& scratch_;
+  const int64_t count_;
+  const T* segments_;
+  const T* scores_;
+  const T* weights_;
+  T* fused_segments_;
+  T* fused_scores_;
+  int64_t* assignment_;
+  T* shares_;
+  int64_t& fused_count_;
+};
+
+}  // namespace
+
+template <typename T>
+Status fuse_segments_cpu(const FuseSegmentsParams<T>& params, int threads) {
+  const int64_t groups = params.groups;
+  const int64_t capacity = params.capacity;
+  GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
+  GAUFUSE_RETURN_IF_BAD(
+      check_segments("segments", params.segments, params.counts, groups, capacity));
+  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  GAUFUSE_RETURN_IF_BAD(check_finite("weights", params.weights, params.counts, groups, capacity));
+  parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
+    thread_local Scratch scratch;
+    for (int64_t g = begin; g < end; ++g) GroupFusion<T>(params, g, scratch).run();
+  });
+  return Status();
+}
+
+template Status fuse_segments_cpu(const FuseSegmentsParams<float>&, int);
+template Status fuse_segments_cpu(const FuseSegmentsParams<double>&, int);
+
+}  // namespace gaufuse

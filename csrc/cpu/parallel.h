@@ -1,0 +1,20 @@
+// The CPU kernels' thread pool.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace gaufuse {
+
+// Calls body(begin, end) over disjoint chunks of [0, items), at most `grain` items a chunk, on at
+// most `threads` threads (the caller's is one of them). Chunks are handed out as threads become
+// free. The body must not throw and must not depend on which thread runs it. Workers are kept
+// between calls; a call from inside a body, or while another thread's call is running, does all
+// of its work on its own thread. Safe to use after fork().
+void parallel_for(int64_t items, int64_t grain, int threads,
+                  const std::function<void(int64_t, int64_t)>& body);
+
+// A grain for groups of equal cost: chunks of at least `min_work` units of work.
+int64_t grain_for(int64_t work_per_item, int64_t min_work = 32768);
+
+}  // namespace gaufuse

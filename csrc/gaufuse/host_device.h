@@ -1,0 +1,8 @@
+// GAUFUSE_HD marks functions that the CPU and the CUDA kernels share.
+#pragma once
+
+#ifdef __CUDACC__
+#define GAUFUSE_HD __host__ __device__ __forceinline__
+#else
+#define GAUFUSE_HD inline
+#endif

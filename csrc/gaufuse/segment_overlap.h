@@ -1,0 +1,35 @@
+// Overlap of two segments. All decisions are made in double, whatever the tensors' dtype, so that
+// the CPU kernels, the CUDA kernels and the NumPy references decide alike.
+#pragma once
+
+#include "gaufuse/host_device.h"
+
+namespace gaufuse {
+
+enum class Overlap : int {
+  candidate = 0,  // intersection over the candidate's own length (the release)
+  iou = 1,        // intersection over union
+  min = 2,        // intersection over the shorter of the two
+};
+
+struct Segment {
+  double start;
+  double end;
+};
+
+// Zero where the base length is not positive: two zero-length segments never divide by zero.
+GAUFUSE_HD double segment_overlap(Segment seed, Segment candidate, Overlap kind,
+                                  double length_offset) {
+  const double last_start = seed.start > candidate.start ? seed.start : candidate.start;
+  const double first_end = seed.end < candidate.end ? seed.end : candidate.end;
+  const double shared = first_end - last_start + length_offset;
+  if (!(shared > 0.0)) return 0.0;
+  const double seed_length = seed.end - seed.start + length_offset;
+  const double length = candidate.end - candidate.start + length_offset;
+  double base = length;
+  if (kind == Overlap::iou) base = seed_length + length - shared;
+  if (kind == Overlap::min) base = seed_length < length ? seed_length : length;
+  return base > 0.0 ? shared / base : 0.0;
+}
+
+}  // namespace gaufuse

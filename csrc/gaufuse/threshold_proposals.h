@@ -1,0 +1,69 @@
+// Multi-threshold proposals of activation sequences, scored by outer-inner contrast (method
+// section 3, release conventions).
+//
+// Contract
+// - For each threshold in the order given, every maximal run [s, e) of cas > threshold with
+//   e - s >= min_length is a proposal, in the order of time. Stored: segment [s, e + 1], score
+//   inner - outer, weight inner, where inner is the mean of snippets s..e (clipped) and outer the
+//   mean of the ring around the run.
+// - Thresholds compare in double against the exact value of the activation. Sums are in double.
+// - Empty sequences (lengths[g] == 0) give a count of zero.
+// - A group writes at most `capacity` proposals; counts[g] is the number written. With
+//   capacity >= proposals_bound(...) nothing is ever dropped.
+// - Padding is written as zeros. Results do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "gaufuse/host_device.h"
+#include "gaufuse/ring.h"
+#include "gaufuse/status.h"
+
+namespace gaufuse {
+
+template <typename T>
+struct ThresholdProposalsParams {
+  const T* cas;              // (groups, num_snippets)
+  const double* thresholds;  // (groups or 1, num_thresholds)
+  const int64_t* lengths;    // (groups,) or null
+  T* segments;               // (groups, capacity, 2)
+  T* scores;                 // (groups, capacity)
+  T* weights;                // (groups, capacity)
+  int64_t* counts;           // (groups,)
+  double* workspace;         // CUDA only: (groups, num_snippets + 1) prefix sums
+  int64_t groups;
+  int64_t num_snippets;
+  int64_t num_thresholds;
+  int64_t capacity;
+  int64_t min_length;
+  double margin;
+  double margin_power;
+  bool thresholds_per_group;
+};
+
+struct Contrast {
+  double score;
+  double inner;
+};
+
+// Outer-inner contrast of the run [start, end) from prefix sums (prefix[i] = sum of the first i).
+GAUFUSE_HD Contrast outer_inner_contrast(const double* prefix, int64_t start, int64_t end,
+                                         int64_t num_snippets, double reach) {
+  const int64_t inner_stop = end + 1 < num_snippets ? end + 1 : num_snippets;
+  const double inner =
+      (prefix[inner_stop] - prefix[start]) / static_cast<double>(inner_stop - start);
+  const Ring ring = make_ring(start, end, end + 1, num_snippets, reach);
+  double outer_sum = 0.0;
+  if (ring.left.size() > 0) outer_sum += prefix[ring.left.stop] - prefix[ring.left.start];
+  if (ring.right.size() > 0) outer_sum += prefix[ring.right.stop] - prefix[ring.right.start];
+  const int64_t outer_size = ring.left.size() + ring.right.size();
+  const double outer = outer_size > 0 ? outer_sum / static_cast<double>(outer_size) : 0.0;
+  return Contrast{inner - outer, inner};
+}
+
+template <typename T>
+Status threshold_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads);
+template <typename T>
+Status threshold_proposals_cuda(const ThresholdProposalsParams<T>& params, void* stream);
+
+}  // namespace gaufuse

@@ -1,0 +1,34 @@
+"""Operations for weakly supervised temporal action localization, batched, on CPU and CUDA.
+
+Gaussian weighted instance fusion, LinPro pseudo labels and what goes with them, after "Improving
+Weakly Supervised Temporal Action Localization by Bridging Train-Test Gap in Pseudo Labels"
+(CVPR 2023). The training system on top is the package `gaufuse`.
+"""
+
+from gaufuse_ext.build_info import build_info
+from gaufuse_ext.detection_map import DetectionMap, detection_map, iou_range
+from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
+from gaufuse_ext.ops.interval_membership import interval_membership
+from gaufuse_ext.ops.linpro_labels import LinproLabels, LinproStatus, linpro_labels
+from gaufuse_ext.ops.nms import nms
+from gaufuse_ext.ops.segment_iou import segment_iou
+from gaufuse_ext.ops.threshold_proposals import Proposals, threshold_proposals
+
+__version__ = build_info()["version"]
+
+__all__ = [
+    "DetectionMap",
+    "FusedSegments",
+    "LinproLabels",
+    "LinproStatus",
+    "Proposals",
+    "build_info",
+    "detection_map",
+    "fuse_segments",
+    "interval_membership",
+    "iou_range",
+    "linpro_labels",
+    "nms",
+    "segment_iou",
+    "threshold_proposals",
+]

@@ -1,0 +1,160 @@
+"""ActivityNet-style JSON: predictions and ground truth, plain or gzip, never trusted.
+
+    predictions   {"results": {video: [{"segment": [start, end], "label": ..., "score": ...}]}}
+    ground truth  {"database": {video: {"subset": ..., "annotations": [{"segment": ..., "label": ...}]}}}
+
+The outer key may be left out. Seconds, which may be numbers or strings (both are about). Parsed
+into flat arrays, video by video.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Annotated or predicted segments of one video."""
+
+    segments: np.ndarray  # (N, 2) float64 seconds
+    labels: list[str]  # (N,)
+    scores: np.ndarray  # (N,) float64; ones for annotations
+
+
+@dataclass(frozen=True)
+class VideoAnnotation(Segments):
+    subset: str | None = None
+    duration: float | None = None  # seconds
+
+
+Source = str | Path | Mapping
+
+
+def load_predictions(source: Source) -> dict[str, Segments]:
+    """Predictions by video, in the order of the file.
+
+    Raises:
+        FileNotFoundError, ValueError: with the file, the video and what is wrong there.
+    """
+    name, table = _open(source, "predictions", "results")
+    return {video: _parse(name, video, entries, scored=True) for video, entries in table.items()}
+
+
+def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, VideoAnnotation]:
+    """Annotations by video; of one subset (upper and lower case alike) where `subset` is given.
+
+    Raises:
+        FileNotFoundError, ValueError: with the file, the video and what is wrong there; an unknown
+            subset, with those that there are.
+    """
+    name, table = _open(source, "ground truth", "database")
+    videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
+    if subset is None:
+        return videos
+    chosen = {v: a for v, a in videos.items() if (a.subset or "").lower() == subset.lower()}
+    if not chosen:
+        known = sorted({str(a.subset) for a in videos.values()})
+        raise ValueError(f"{name} has no video of subset {subset!r}; it has {', '.join(known)}")
+    return chosen
+
+
+def read_json(path: str | Path) -> object:
+    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
+        if len(data) > MAX_JSON_BYTES:
+            raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
+        return json.loads(data)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder, not a JSON file") from None
+    except (
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        gzip.BadGzipFile,
+        EOFError,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{path} is not readable JSON ({error})") from None
+
+
+def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
+    if isinstance(source, Mapping):
+        name, data = what, source
+    else:
+        name, data = str(source), read_json(source)
+    table = data.get(key, data) if isinstance(data, Mapping) else None
+    if not isinstance(table, Mapping):
+        raise ValueError(f'{name} must be an object with "{key}", a table of videos')
+    return name, table
+
+
+def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
+    if isinstance(entry, VideoAnnotation):
+        return entry
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("annotations", []), list):
+        raise ValueError(f'{name}: video {video!r} must be an object with a list "annotations"')
+    parsed = _parse(name, video, entry.get("annotations", []), scored=False)
+    duration = entry.get("duration", entry.get("duration_second"))
+    if duration is not None:
+        duration = _number(name, video, "duration", duration)
+    subset = entry.get("subset")
+    return VideoAnnotation(
+        parsed.segments,
+        parsed.labels,
+        parsed.scores,
+        None if subset is None else str(subset),
+        duration,
+    )
+
+
+def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
+    if isinstance(entries, Segments):
+        return entries
+    if not isinstance(entries, list):
+        raise ValueError(f"{name}: video {video!r} must hold a list of segments")
+    segments = np.empty((len(entries), 2))
+    scores = np.ones(len(entries))
+    labels = []
+    for i, entry in enumerate(entries):
+        if not isinstance(entry, Mapping) or "segment" not in entry or "label" not in entry:
+            raise ValueError(f'{name}: video {video!r}, entry {i} needs "segment" and "label"')
+        segment = entry["segment"]
+        if not isinstance(segment, (list, tuple)) or len(segment) != 2:
+            raise ValueError(f"{name}: video {video!r}, entry {i}: segment must be [start, end]")
+        start, end = (_number(name, video, f"entry {i}: segment", x) for x in segment)
+        if end < start:
+            raise ValueError(
+                f"{name}: video {video!r}, entry {i}: segment ends before it starts: [{start}, {end}]"
+            )
+        segments[i] = start, end
+        labels.append(str(entry["label"]))
+        if scored:
+            if "score" not in entry:
+                raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
+            scores[i] = _number(name, video, f"entry {i}: score", entry["score"])
+    return Segments(segments, labels, scores)
+
+
+def _number(name: str, video: str, what: str, value: object) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{name}: video {video!r}, {what} must be a finite number, got {value!r}")
+    return number

@@ -1,0 +1,214 @@
+"""Mean average precision of temporal detections (method section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gaufuse_ext.annotations import Segments, Source, load_ground_truth, load_predictions
+from gaufuse_ext.reference.segment_iou import segment_iou
+
+
+def iou_range(first: float, step: float, last: float) -> tuple[float, ...]:
+    """first, first + step, ... up to last, as `numpy.arange` makes them.
+
+    That is how the field's evaluation scripts write 0.1:0.1:0.7, and it matters: 0.1 + 2 * 0.1 is
+    a little more than 0.3, so an IoU of exactly 3/10, which sets of snippets do reach, is no match.
+    """
+    if not (step > 0 and last >= first):
+        raise ValueError(
+            f"expected first:step:last with a positive step, got {first}:{step}:{last}"
+        )
+    return tuple(np.arange(first, last + step / 2, step).tolist())
+
+
+THUMOS_THRESHOLDS = iou_range(0.1, 0.1, 0.7)
+
+
+@dataclass(frozen=True)
+class DetectionMap:
+    """Average precisions in percent."""
+
+    iou_thresholds: np.ndarray  # (H,)
+    classes: list[str]  # (C,) the classes that have annotations
+    per_class: np.ndarray  # (C, H) average precision; 0 for a class without predictions
+    ignored_videos: int  # videos with predictions, but without ground truth (left out)
+
+    @property
+    def map(self) -> np.ndarray:
+        """(H,) mean over classes."""
+        return self.per_class.mean(axis=0)
+
+    @property
+    def average_map(self) -> float:
+        """Mean over thresholds."""
+        return float(self.map.mean())
+
+
+def detection_map(
+    predictions: Source,
+    ground_truth: Source,
+    iou_thresholds: Sequence[float] = THUMOS_THRESHOLDS,
+    protocol: str = "activitynet",
+    *,
+    subset: str | None = None,
+    ambiguous: str | Path | None = None,
+) -> DetectionMap:
+    """Mean average precision of predicted segments at one or more tIoU thresholds.
+
+    "activitynet" (ANETdetection): seconds, real-valued IoU; by descending score, each prediction
+    is matched to the instance of highest IoU that is still free; interpolated AP.
+
+    "thumos" (W-TALC): ground truth in snippets, rounded, predictions truncated, IoU over sets of
+    snippets; each prediction is matched to the best instance still free; AP is the area under the
+    monotone precision envelope. A class without predictions has AP 0, and two empty intervals IoU
+    0, where the release returns 0 for all and divides by zero.
+
+    Args:
+        predictions, ground_truth: parsed ActivityNet-style JSON, or a path to it (also gzip);
+            see gaufuse_ext/annotations.py.
+        subset: use the ground truth of this subset only.
+        ambiguous: path of THUMOS14's Ambiguous_test.txt; predictions that overlap one of its
+            intervals are dropped ("thumos" only).
+
+    Raises:
+        FileNotFoundError, ValueError: an unreadable or malformed source, an unknown protocol or
+            subset, thresholds outside (0, 1].
+    """
+    if protocol not in ("activitynet", "thumos"):
+        raise ValueError(f"protocol must be activitynet or thumos, got {protocol!r}")
+    thresholds = np.atleast_1d(np.asarray(iou_thresholds, dtype=np.float64))
+    if (
+        thresholds.ndim != 1
+        or not len(thresholds)
+        or not ((thresholds > 0) & (thresholds <= 1)).all()
+    ):
+        raise ValueError(f"iou_thresholds must lie in (0, 1], got {iou_thresholds!r}")
+    if ambiguous is not None and protocol != "thumos":
+        raise ValueError("ambiguous intervals belong to the thumos protocol only")
+    truth = load_ground_truth(ground_truth, subset)
+    found = load_predictions(predictions)
+    ignored = sum(video not in truth for video in found)
+    found = {video: found[video] for video in found if video in truth}
+    if protocol == "thumos":
+        found = {video: _in_snippets(found[video], np.trunc) for video in found}
+        truth = {video: _in_snippets(truth[video], np.round) for video in truth}
+        if ambiguous is not None:
+            found = _drop_ambiguous(found, _read_ambiguous(ambiguous))
+
+    classes = sorted({label for video in truth.values() for label in video.labels})
+    if not classes:
+        raise ValueError("the ground truth has no annotation")
+    truth_by_class = _by_class(truth)
+    found_by_class = _by_class(found)
+    per_class = np.zeros((len(classes), len(thresholds)))
+    for row, label in zip(per_class, classes, strict=True):
+        row[:] = _average_precision(
+            found_by_class.get(label, {}), truth_by_class[label], thresholds
+        )
+    return DetectionMap(thresholds, classes, 100.0 * per_class, ignored)
+
+
+VideoSegments = dict[str, tuple[np.ndarray, np.ndarray]]  # video -> segments (N, 2), scores (N,)
+
+
+def _by_class(videos: dict[str, Segments]) -> dict[str, VideoSegments]:
+    table: dict[str, VideoSegments] = {}
+    for video, entry in videos.items():
+        labels = np.array(entry.labels, dtype=object)
+        for label in dict.fromkeys(entry.labels):
+            chosen = labels == label
+            table.setdefault(label, {})[video] = (entry.segments[chosen], entry.scores[chosen])
+    return table
+
+
+def _average_precision(
+    found: VideoSegments, truth: VideoSegments, thresholds: np.ndarray
+) -> np.ndarray:
+    """(H,) average precision of one class."""
+    total = sum(len(segments) for segments, _ in truth.values())
+    scores, hits = [], []
+    for video, (segments, video_scores) in found.items():
+        order = np.argsort(-video_scores, kind="stable")
+        scores.append(video_scores[order])
+        instances = truth[video][0] if video in truth else np.empty((0, 2))
+        hits.append(_match(segment_iou(segments[order], instances), thresholds))
+    if not scores:
+        return np.zeros(len(thresholds))
+    # Matching only concerns one video at a time; the ranking is over all of them.
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    true_positives = np.cumsum(np.concatenate(hits)[order], axis=0)  # (N, H)
+    precision = true_positives / np.arange(1, len(order) + 1)[:, None]
+    recall = true_positives / total
+    return _envelope_area(precision, recall)
+
+
+def _match(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """(N, H) bool: does prediction n, in the order of rank, find a free instance at threshold h?"""
+    hits = np.zeros((len(iou), len(thresholds)), dtype=bool)
+    if iou.shape[1] == 0:
+        return hits
+    preference = np.argsort(-iou, axis=1, kind="stable")
+    for h, threshold in enumerate(thresholds):
+        free = np.ones(iou.shape[1], dtype=bool)
+        for n in np.flatnonzero(iou.max(axis=1) >= threshold):
+            for instance in preference[n]:
+                if iou[n, instance] < threshold:
+                    break
+                if free[instance]:
+                    free[instance] = False
+                    hits[n, h] = True
+                    break
+    return hits
+
+
+def _envelope_area(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """Area under the monotone envelope of precision over recall, both (N, H), by column."""
+    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    steps = np.diff(recall, axis=0, prepend=0.0)
+    return (envelope * steps).sum(axis=0)
+
+
+def _snippets(seconds: np.ndarray) -> np.ndarray:
+    """THUMOS14: 16 frames a snippet at 25 frames per second."""
+    return seconds * 25.0 / 16.0
+
+
+def _in_snippets(entry: Segments, to_integer) -> Segments:
+    snippets = to_integer(_snippets(entry.segments))
+    return Segments(snippets, entry.labels, entry.scores)
+
+
+def _read_ambiguous(path: str | Path) -> dict[str, np.ndarray]:
+    """Lines "video  start end" in seconds -> intervals (M, 2) in snippets by video."""
+    intervals: dict[str, list[tuple[float, float]]] = {}
+    try:
+        lines: Iterable[str] = Path(path).read_text().splitlines()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            start, end = float(fields[-2]), float(fields[-1])
+        except (IndexError, ValueError):
+            raise ValueError(f"{path}, line {number}: expected 'video start end'") from None
+        intervals.setdefault(fields[0], []).append((start, end))
+    return {video: np.round(_snippets(np.array(pairs))) for video, pairs in intervals.items()}
+
+
+def _drop_ambiguous(
+    found: dict[str, Segments], ambiguous: dict[str, np.ndarray]
+) -> dict[str, Segments]:
+    kept = {}
+    for video, entry in found.items():
+        clear = np.ones(len(entry.labels), dtype=bool)
+        if video in ambiguous:
+            clear = ~(segment_iou(entry.segments, ambiguous[video]) > 0).any(axis=1)
+        labels = [label for label, keep in zip(entry.labels, clear, strict=True) if keep]
+        kept[video] = Segments(entry.segments[clear], labels, entry.scores[clear])
+    return kept

@@ -1,0 +1,73 @@
+"""Exact reduction of a LinPro program: from snippets to cells, from a video to components.
+
+The time axis is cut at every instance and ring boundary. Snippets of one cell have equal columns,
+costs and bounds, so some optimum is constant on each cell (average over the cell: the objective is
+convex), and the program over T snippets equals one over at most 4K + 1 cells weighted by their
+lengths. Instances that share no cell do not interact: connected components are solved alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaufuse_ext.reference.interval_membership import interval_membership
+
+
+@dataclass(frozen=True)
+class Component:
+    """Instances that interact, over the cells that they cover or ring."""
+
+    instances: np.ndarray  # (K,) indices into the group's instances
+    confidences: np.ndarray  # (K,) q
+    starts: np.ndarray  # (C,) first snippet of each cell
+    lengths: np.ndarray  # (C,) snippets of each cell
+    rows: np.ndarray  # (K, C) membership value of one snippet of the cell
+    inside: np.ndarray  # (K, C) bool: the instance covers the cell
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(K,) snippets that each instance covers."""
+        return self.inside @ self.lengths
+
+
+def reduce_to_components(
+    segments: np.ndarray, confidences: np.ndarray, num_snippets: int, mode: str
+) -> list[Component]:
+    """Components of one group of (K, 2) instances with confidences (K,); mode as for
+    `interval_membership`."""
+    if len(segments) == 0 or num_snippets == 0:
+        return []
+    rows = interval_membership(segments, num_snippets, mode=mode)
+    # Cut where any row changes; a cell then has one value in every row.
+    changes = np.flatnonzero((rows[:, 1:] != rows[:, :-1]).any(axis=0)) + 1
+    starts = np.concatenate([[0], changes])
+    lengths = np.diff(np.concatenate([starts, [num_snippets]]))
+    rows = rows[:, starts]
+    return [
+        Component(
+            instances=members,
+            confidences=confidences[members],
+            starts=starts[cells],
+            lengths=lengths[cells].astype(np.float64),
+            rows=rows[np.ix_(members, cells)],
+            inside=rows[np.ix_(members, cells)] > 0,
+        )
+        for members, cells in _connected(rows != 0)
+    ]
+
+
+def _connected(touches: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Connected (instances, cells) of a bool matrix (K, C). An instance that touches no cell is a
+    component without cells."""
+    labels = np.arange(len(touches))
+    for cell in touches.T:
+        together = np.unique(labels[cell])
+        if len(together) > 1:
+            labels[np.isin(labels, together)] = together[0]
+    components = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        components.append((members, np.flatnonzero(touches[members].any(axis=0))))
+    return components

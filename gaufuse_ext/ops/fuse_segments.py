@@ -1,0 +1,164 @@
+"""Gaussian weighted instance fusion."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from gaufuse_ext import _checks
+from gaufuse_ext._groups import unbatch, valid_mask
+from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
+
+OVERLAPS = ("candidate", "iou", "min")  # in the order of gaufuse::Overlap
+
+
+class FusedSegments(NamedTuple):
+    """Fused instances in the order of their seeds' scores; G is absent for unbatched input."""
+
+    segments: torch.Tensor  # (G, N, 2), zeros past counts
+    scores: torch.Tensor  # (G, N), zeros past counts
+    counts: torch.Tensor  # (G,) int64, instances of each group
+    assignment: torch.Tensor  # (G, N) int64, cluster of each input, -1 past the input's counts
+    shares: torch.Tensor  # (G, N) weight of each input in its cluster; sums to 1 over a cluster
+
+
+def fuse_segments(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    counts: _checks.Counts = None,
+    *,
+    temperature: float = 0.2,
+    threshold: float = 0.25,
+    overlap: str = "candidate",
+    length_offset: float = 1.0,
+) -> FusedSegments:
+    """Fuses overlapping scored segments into instances (paper section 3; method section 3).
+
+    Each candidate is a draw from a Gaussian over (start, end), its confidence the probability of
+    the draw; the estimate of the mean is the weighted mean. Greedily, by score descending (ties:
+    lower index first), the best remaining segment is a seed; its members are itself and every
+    remaining segment with overlap > `threshold`; the instance is their mean, weighted by
+    ``exp(weight / temperature)``. The largest weight of a cluster is subtracted first, so finite
+    input gives finite output at any temperature.
+
+    Args:
+        segments: (G, N, 2) or (N, 2) start, end in any unit; float32 or float64; CPU or CUDA.
+        scores: (G, N) or (N,), same dtype and device.
+        weights: as scores; the release passes the inner mean u, the paper's equation the score q.
+            Default: scores.
+        counts: (G,) valid segments of each group; all N by default.
+        temperature: tau. 0.2 at test time, down to 0.0016 when making labels.
+        threshold: overlap above which a segment belongs to the seed.
+        overlap: "candidate" (intersection over the candidate's own length: the release), "iou",
+            or "min" (over the shorter length).
+        length_offset: added to every length and intersection; 1 counts snippets inclusively, as
+            the release does, 0 treats segments as real intervals.
+
+    Differentiable in segments, scores and weights, for the assignment as it is.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
+            CUDA values are not read back, so not checked).
+    """
+    segments = _checks.check_segments("segments", segments)
+    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    weights = scores if weights is None else weights
+    weights = _checks.check_like("weights", weights, segments.shape[:-1], segments)
+    _checks.check_positive("temperature", temperature)
+    _checks.check_finite_number("threshold", threshold)
+    _checks.check_not_negative("length_offset", length_offset)
+    kind = OVERLAPS.index(_checks.check_choice("overlap", overlap, OVERLAPS))
+    batched = segments.dim() == 3
+    if not batched:
+        segments, scores, weights = (x.unsqueeze(0) for x in (segments, scores, weights))
+    if counts is not None:
+        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
+    result = FusedSegments(
+        *_operation(segments, scores, weights, counts, temperature, threshold, length_offset, kind)
+    )
+    return result if batched else unbatch(result)
+
+
+def _allocate(segments: torch.Tensor) -> FusedSegments:
+    groups, capacity, _ = segments.shape
+    return FusedSegments(
+        segments.new_empty((groups, capacity, 2)),
+        segments.new_empty((groups, capacity)),
+        segments.new_empty((groups,), dtype=torch.int64),
+        segments.new_empty((groups, capacity), dtype=torch.int64),
+        segments.new_empty((groups, capacity)),
+    )
+
+
+def _implementation(
+    segments, scores, weights, counts, temperature, threshold, length_offset, overlap
+):
+    segments, scores, weights = (x.contiguous() for x in (segments, scores, weights))
+    groups, capacity, _ = segments.shape
+    out = _allocate(segments)
+    call_native(
+        _native.fuse_segments,
+        segments,
+        segments,
+        scores,
+        weights,
+        counts,
+        *out,
+        groups,
+        capacity,
+        temperature,
+        threshold,
+        length_offset,
+        overlap,
+    )
+    return tuple(out)
+
+
+def _fake(segments, scores, weights, counts, temperature, threshold, length_offset, overlap):
+    return tuple(_allocate(segments))
+
+
+def _setup_context(ctx, inputs, output):
+    segments, scores, _, counts, temperature = inputs[:5]
+    fused_segments, fused_scores, _, assignment, shares = output
+    ctx.temperature = temperature
+    ctx.save_for_backward(
+        segments, scores, counts, fused_segments, fused_scores, assignment, shares
+    )
+    ctx.mark_non_differentiable(*output[2:])
+
+
+def _backward(ctx, grad_segments, grad_scores, *_):
+    """out_k = sum_j p_j v_j with p a softmax of weights / temperature over each cluster."""
+    segments, scores, counts, fused_segments, fused_scores, assignment, shares = ctx.saved_tensors
+    cluster = assignment.clamp(min=0)
+    grad_segments = _pick(grad_segments, cluster)  # of each member's own cluster
+    grad_scores = grad_scores.gather(1, cluster)
+    deviation = (grad_segments * (segments - _pick(fused_segments, cluster))).sum(-1)
+    deviation = deviation + grad_scores * (scores - fused_scores.gather(1, cluster))
+    grad_weights = shares * deviation / ctx.temperature
+    if counts is not None:  # padding of the inputs may hold anything, NaN too
+        valid = valid_mask(counts, scores.shape[1])
+        grad_weights = torch.where(valid, grad_weights, 0.0)
+    return (
+        shares.unsqueeze(-1) * grad_segments,
+        shares * grad_scores,
+        grad_weights,
+        *[None] * 5,
+    )
+
+
+def _pick(values: torch.Tensor, cluster: torch.Tensor) -> torch.Tensor:
+    return values.gather(1, cluster.unsqueeze(-1).expand(-1, -1, 2))
+
+
+_operation = define_operation(
+    "fuse_segments(Tensor segments, Tensor scores, Tensor weights, Tensor? counts, "
+    "float temperature, float threshold, float length_offset, int overlap) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _implementation,
+    _fake,
+)
+register_gradient("fuse_segments", _backward, _setup_context)

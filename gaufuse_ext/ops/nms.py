@@ -1,0 +1,79 @@
+"""Greedy non-maximum suppression of segments."""
+
+from __future__ import annotations
+
+import torch
+
+from gaufuse_ext import _checks
+from gaufuse_ext._library import _native, call_native, define_operation
+
+
+def nms(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    iou_threshold: float,
+    counts: _checks.Counts = None,
+) -> torch.Tensor:
+    """Keeps the best segments and drops those that overlap a better one.
+
+    By score descending (ties: lower index first), the best remaining segment is kept and every
+    remaining one with IoU >= `iou_threshold` is dropped. (1-D detection code drops at >=;
+    torchvision at >.)
+
+    Args:
+        segments: (G, N, 2) or (N, 2) start, end in any unit; float32 or float64; CPU or CUDA.
+        scores: (G, N) or (N,), same dtype and device.
+        iou_threshold: in [0, 1].
+        counts: (G,) valid segments of each group; all N by default.
+
+    Returns:
+        int64 indices of the kept segments by descending score. Batched: (G, N), padded with -1,
+        without a device-to-host read. Unbatched: (K,), as torchvision returns them (on CUDA this
+        reads one number back).
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
+            CUDA values are not read back, so not checked).
+    """
+    segments = _checks.check_segments("segments", segments)
+    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    if not 0.0 <= iou_threshold <= 1.0:
+        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    batched = segments.dim() == 3
+    if not batched:
+        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
+    if counts is not None:
+        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
+    keep = _operation(segments, scores, counts, iou_threshold)
+    return keep if batched else keep[keep >= 0]
+
+
+def _implementation(segments, scores, counts, iou_threshold):
+    segments, scores = segments.contiguous(), scores.contiguous()
+    groups, capacity = scores.shape
+    keep = scores.new_empty((groups, capacity), dtype=torch.int64)
+    alive = scores.new_empty((groups, capacity), dtype=torch.uint8) if scores.is_cuda else None
+    call_native(
+        _native.nms,
+        segments,
+        segments,
+        scores,
+        counts,
+        keep,
+        alive,
+        groups,
+        capacity,
+        iou_threshold,
+    )
+    return keep
+
+
+def _fake(segments, scores, counts, iou_threshold):
+    return scores.new_empty(scores.shape, dtype=torch.int64)
+
+
+_operation = define_operation(
+    "nms(Tensor segments, Tensor scores, Tensor? counts, float iou_threshold) -> Tensor",
+    _implementation,
+    _fake,
+)

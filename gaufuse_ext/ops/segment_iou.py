@@ -1,0 +1,48 @@
+"""Pairwise temporal IoU."""
+
+from __future__ import annotations
+
+import torch
+
+from gaufuse_ext import _checks
+from gaufuse_ext._library import _native, call_native, define_operation
+
+
+def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Temporal IoU (tIoU) of every segment of `a` with every segment of `b`.
+
+    Args:
+        a: (G, N, 2) or (N, 2) start, end; float32 or float64; CPU or CUDA.
+        b: (G, M, 2) or (M, 2), same dtype, device and G.
+
+    Returns:
+        (G, N, M) or (N, M); zero where the union is empty.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
+            CUDA values are not read back, so not checked).
+    """
+    a = _checks.check_segments("a", a)
+    b = _checks.check_segments("b", b)
+    _checks.check_like("b", b, (*a.shape[:-2], *b.shape[-2:]), a)
+    if a.dim() == 3:
+        return _operation(a, b)
+    return _operation(a.unsqueeze(0), b.unsqueeze(0)).squeeze(0)
+
+
+def _implementation(a, b):
+    a, b = a.contiguous(), b.contiguous()
+    iou = _fake(a, b)
+    call_native(_native.segment_iou, a, a, b, iou, *iou.shape)
+    return iou
+
+
+def _fake(a, b):
+    return a.new_empty((a.shape[0], a.shape[1], b.shape[1]))
+
+
+_operation = define_operation(
+    "segment_iou(Tensor a, Tensor b) -> Tensor",
+    _implementation,
+    _fake,
+)

@@ -1,0 +1,19 @@
+"""Slow, obvious NumPy reference of `gaufuse_ext.nms`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaufuse_ext.reference.segment_iou import segment_iou
+
+
+def nms(segments: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Indices (K,) kept of (N, 2) segments with (N,) scores, by descending score."""
+    iou = segment_iou(segments, segments)
+    remaining = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    keep = []
+    while remaining:
+        best = remaining.pop(0)
+        keep.append(best)
+        remaining = [i for i in remaining if not iou[best, i] >= iou_threshold]
+    return np.array(keep, dtype=np.int64)

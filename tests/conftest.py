@@ -1,0 +1,63 @@
+"""Fixtures: the real data (GAUFUSE_DATA_ROOT), the goldens beside it, and the GPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+import gaufuse_ext as gx
+
+settings.register_profile(
+    "gaufuse", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("gaufuse")
+
+
+def _data_root() -> Path | None:
+    root = os.environ.get("GAUFUSE_DATA_ROOT")
+    return Path(root) if root and Path(root).is_dir() else None
+
+
+def pytest_report_header() -> str:
+    root = _data_root()
+    data = "real data: present" if root else "real data: absent (set GAUFUSE_DATA_ROOT): skipped"
+    return f"{data}; CUDA device: {'present' if _has_gpu() else 'absent: gpu tests are skipped'}"
+
+
+def _has_gpu() -> bool:
+    return bool(gx.build_info()["cuda_available"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    no_data = pytest.mark.skip(reason="GAUFUSE_DATA_ROOT is not set or no folder")
+    no_gpu = pytest.mark.skip(reason="no CUDA device, or a build without CUDA")
+    for item in items:
+        if "real_data" in item.keywords and _data_root() is None:
+            item.add_marker(no_data)
+        if "gpu" in item.keywords and not _has_gpu():
+            item.add_marker(no_gpu)
+
+
+@pytest.fixture
+def data_root() -> Path:
+    root = _data_root()
+    if root is None:
+        pytest.skip("GAUFUSE_DATA_ROOT is not set or no folder")
+    return root
+
+
+@pytest.fixture
+def goldens(data_root: Path) -> Path:
+    folder = data_root.parent / "goldens"
+    if not folder.is_dir():
+        pytest.skip("no goldens beside the real data")
+    return folder
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.param)
