@@ -5,8 +5,9 @@ Weakly Supervised Temporal Action Localization by Bridging Train-Test Gap in Pse
 (CVPR 2023). The training system on top is the package `gaufuse`.
 """
 
+from gaufuse_ext._groups import valid_mask
 from gaufuse_ext.build_info import build_info
-from gaufuse_ext.detection_map import DetectionMap, detection_map, iou_range
+from gaufuse_ext.detection_map import DetectionMap, detection_map, threshold_range
 from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
 from gaufuse_ext.ops.interval_membership import interval_membership
 from gaufuse_ext.ops.linpro_labels import LinproLabels, LinproStatus, linpro_labels
@@ -26,9 +27,10 @@ __all__ = [
     "detection_map",
     "fuse_segments",
     "interval_membership",
-    "iou_range",
     "linpro_labels",
     "nms",
     "segment_iou",
     "threshold_proposals",
+    "threshold_range",
+    "valid_mask",
 ]

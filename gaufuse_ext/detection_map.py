@@ -12,7 +12,7 @@ from gaufuse_ext.annotations import Segments, Source, load_ground_truth, load_pr
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 
-def iou_range(first: float, step: float, last: float) -> tuple[float, ...]:
+def threshold_range(first: float, step: float, last: float) -> tuple[float, ...]:
     """first, first + step, ... up to last, as `numpy.arange` makes them.
 
     That is how the field's evaluation scripts write 0.1:0.1:0.7, and it matters: 0.1 + 2 * 0.1 is
@@ -25,7 +25,7 @@ def iou_range(first: float, step: float, last: float) -> tuple[float, ...]:
     return tuple(np.arange(first, last + step / 2, step).tolist())
 
 
-THUMOS_THRESHOLDS = iou_range(0.1, 0.1, 0.7)
+THUMOS_THRESHOLDS = threshold_range(0.1, 0.1, 0.7)
 
 
 @dataclass(frozen=True)

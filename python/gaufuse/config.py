@@ -1,0 +1,280 @@
+"""The training configuration: typed, validated, read from TOML.
+
+Every constant of the method is a setting here; nothing in the code names an epoch. The values of
+the paper and its release are in configs/thumos14.toml, which is also where each is explained.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Epoch = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Step(Section):
+    """A value that holds up to and including an epoch."""
+
+    until: Epoch
+    value: NotNegative
+
+
+class DataConfig(Section):
+    root: str | None = None  # data set folder; relative to the configuration file
+    standardize: bool  # shift and scale each feature dimension by the training snippets'
+    batch_size: Count  # videos per optimiser step
+
+
+class ModelConfig(Section):
+    embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    scale: Positive  # of cosine similarities in every score
+    representatives: Count  # of a video, found by EM
+    em_iterations: Count
+    em_scale: Positive  # of cosine similarities in the EM's assignment
+    propagation: Annotated[float, Field(gt=0.0, lt=1.0)]  # w of the random walk
+
+
+class LossConfig(Section):
+    # How video labels supervise: "softmax" is the paper's and takes about one label a video for
+    # granted; "sigmoid" is a binary cross entropy per class on the mean of the top snippets.
+    video: Literal["softmax", "sigmoid"]
+    foreground_weight: NotNegative
+    background_weight: NotNegative
+    attention_weight: NotNegative
+    top_fraction: Annotated[float, Field(gt=0.0, le=1.0)]  # snippets that count as top, or bottom
+    spl_weight: list[Step]
+    spl_temperature: Positive
+    spl_memory_mix: Probability  # share of the memory branch in the target
+    memory_weight: NotNegative  # of the memory branch in the video losses
+    label_initial: NotNegative  # weight at the first refresh
+    label_growth: Positive  # factor per epoch
+    label_maximum: NotNegative
+    label_original: Probability  # share of the original branch, the rest is the reallocated one's
+
+
+class OptimizerConfig(Section):
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    weight_decay: NotNegative
+    learning_rate: list[Step]
+    gradient: Literal["sum", "mean"]  # over the videos of a step
+
+
+class MemoryConfig(Section):
+    start: Epoch  # filled from all training videos at the end of this epoch
+    size: Count  # representatives kept per class
+
+
+class TargetPhase(Section):
+    """What snippets are trained on up to and including an epoch: nothing, the labels of the last
+    refresh, or their change since the one before."""
+
+    until: Epoch
+    kind: Literal["none", "labels", "delta"]
+    gain: NotNegative = 1.0
+
+
+class ScheduleConfig(Section):
+    epochs: Epoch
+    refresh: list[Epoch]  # labels are made at the end of these epochs
+    target: list[TargetPhase]
+    evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
+    checkpoint_every: Count = 10
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.refresh or sorted(set(self.refresh)) != self.refresh:
+            raise ValueError("refresh must name at least one epoch, in rising order")
+        if self.refresh[-1] >= self.epochs:
+            raise ValueError(f"the last refresh ({self.refresh[-1]}) must come before epoch {self.epochs}")
+        ends = [phase.until for phase in self.target]
+        if sorted(set(ends)) != ends or not ends or ends[-1] < self.epochs:
+            raise ValueError(f"target phases must rise and reach epoch {self.epochs}")
+        first = {"labels": 1, "delta": 2}
+        start = 0
+        for phase in self.target:
+            made = sum(epoch <= start for epoch in self.refresh)
+            if made < first.get(phase.kind, 0):
+                raise ValueError(
+                    f"target {phase.kind!r} starts after epoch {start}, but needs "
+                    f"{first[phase.kind]} refresh(es) by then, there is {made}"
+                )
+            start = phase.until
+        return self
+
+    @property
+    def base_epochs(self) -> int:
+        """Epochs before the first labels."""
+        return self.refresh[0]
+
+
+class PostprocessConfig(Section):
+    """From activations to instances: the same path makes labels and detections."""
+
+    # "attention_softmax": attention times class softmax, the paper's; "sigmoid": sigmoid of
+    # cas_scale times the class score, for videos of many classes.
+    cas: Literal["attention_softmax", "sigmoid"]
+    cas_scale: Positive = 1.0
+    original_share: Probability  # of the original branch in the CAS
+    video_share: Probability  # of the original branch in the video score
+    classes: Literal["scored", "known"]  # by video score, or the video's labels (training only)
+    class_threshold: NotNegative  # least video score of a class that is looked for
+    # First, step and last threshold; "absolute", or "range": fractions between a sequence's
+    # minimum and maximum.
+    thresholds: tuple[float, float, float]
+    threshold_kind: Literal["absolute", "range"]
+    min_length: Count
+    margin: NotNegative
+    margin_power: NotNegative
+    video_score_weight: NotNegative  # added to an instance's score: weight times the video score
+    fusion_overlap: Literal["candidate", "iou", "min"]
+    fusion_threshold: Probability
+    fusion_weights: Literal["inner", "score"]
+    fusion_length_offset: NotNegative
+    temperature: list[Positive]  # by refresh, the last one for all that follow; one at test time
+
+
+class LinproConfig(Section):
+    formulation: Literal["uniform", "released"]
+    rows: Literal["mean", "contrast_mean"]
+    confidence_weight: NotNegative
+    uniformity_weight: NotNegative
+    sparsity_weight: NotNegative
+
+
+class EvaluationConfig(Section):
+    protocol: Literal["activitynet", "thumos"]
+    iou_thresholds: tuple[float, float, float]  # first, step, last
+
+
+class Config(Section):
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    memory: MemoryConfig
+    schedule: ScheduleConfig
+    labels: PostprocessConfig
+    linpro: LinproConfig
+    testing: PostprocessConfig
+    evaluation: EvaluationConfig
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, steps in (
+            ("loss.spl_weight", self.loss.spl_weight),
+            ("optimizer.learning_rate", self.optimizer.learning_rate),
+        ):
+            ends = [step.until for step in steps]
+            if not ends or sorted(set(ends)) != ends or ends[-1] < self.schedule.epochs:
+                raise ValueError(f"{name} must rise in epochs and reach epoch {self.schedule.epochs}")
+        if self.testing.classes == "known":
+            raise ValueError('testing.classes must be "scored": labels are not known at test time')
+        return self
+
+
+def presets() -> list[str]:
+    folder = resources.files("gaufuse.configs")
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_config(source: str | Path, overrides: list[str] | None = None) -> Config:
+    """A preset by name or a TOML file; overrides are "section.key=value" with TOML values.
+
+    A file may start from a preset with `base = "name"` and name only what differs. Its data.root is
+    taken relative to it.
+
+    Raises:
+        FileNotFoundError, ValueError: with every setting that is unknown, missing or out of range.
+    """
+    table = _read_preset(str(source)) if str(source) in presets() else _read_file(Path(source))
+    for override in overrides or []:
+        _apply(table, override)
+    return validate(table, str(source))
+
+
+def validate(table: dict, name: str) -> Config:
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'configuration'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ValueError(f"{name}: {problems}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved configuration as TOML, which `load_config` reads back."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _read_preset(name: str) -> dict:
+    text = resources.files("gaufuse.configs").joinpath(f"{name}.toml").read_text()
+    return _with_base(tomllib.loads(text), name)
+
+
+def _read_file(path: Path) -> dict:
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is neither a file nor a preset ({', '.join(presets())})"
+        ) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    table = _with_base(table, str(path))
+    data = table.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        data["root"] = str(path.parent / data["root"])
+    return table
+
+
+def _with_base(table: dict, name: str) -> dict:
+    base = table.pop("base", None)
+    if base is None:
+        return table
+    if base not in presets():
+        raise ValueError(f"{name}: base must be one of {', '.join(presets())}, got {base!r}")
+    return _merge(_read_preset(base), table)
+
+
+def _merge(base: dict, changes: dict) -> dict:
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def _apply(table: dict, override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise ValueError(f"an override must look like section.key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"override {override!r}: {section} is not a section")
+    table[key] = value

@@ -1,0 +1,64 @@
+"""Writing files so that nothing is ever lost: whole, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls write(file) on a temporary file beside `path`, then moves it there.
+
+    Whatever goes wrong, what was at `path` before is untouched and no half file is left.
+    """
+    path = Path(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """JSON; gzip where the name ends in .gz. NaN is an error, not a value."""
+    data = json.dumps(value, indent=1, allow_nan=False).encode()
+    if str(path).endswith(".gz"):
+        data = gzip.compress(data, mtime=0)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def ensure_writable_folder(path: str | Path) -> Path:
+    """Makes the folder if it is not there and tries to write, before hours are spent.
+
+    Raises:
+        ValueError: it cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to the output folder {path}: {error.strerror}") from None
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

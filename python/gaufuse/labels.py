@@ -1,0 +1,150 @@
+"""Snippet pseudo labels of the training videos: how they are made, and what is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+import gaufuse_ext as gx
+from gaufuse.config import Config, LinproConfig, TargetPhase
+from gaufuse.dataset import Batch, VideoSubset
+from gaufuse.losses import SnippetTarget
+from gaufuse.model import SnippetModel
+from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """What a refresh did: a collapse shows here first."""
+
+    coverage: float  # share of (snippet, labelled class) pairs with a label above 0.01
+    confidence: float  # mean label there
+    change: float  # mean absolute change since the last refresh, over all snippets and classes
+    instances: float  # fused instances per labelled class of a video
+    residual: float  # LinPro's residual per instance
+    relaxed: int  # groups whose constraints were infeasible
+
+
+class LabelBank:
+    """Labels Q(k) of every training video and those of the refresh before, each (T, C)."""
+
+    def __init__(self) -> None:
+        self.current: list[torch.Tensor] | None = None
+        self.previous: list[torch.Tensor] | None = None
+
+    def replace(self, labels: list[torch.Tensor]) -> None:
+        self.previous, self.current = self.current, labels
+
+    def target(self, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
+        """What the phase of the schedule trains a batch on (method section 5)."""
+        if phase.kind == "none":
+            return None
+        values = self._padded(self.current, batch)
+        if phase.kind == "labels":
+            return SnippetTarget(phase.gain * values, phase.gain)
+        return SnippetTarget(phase.gain * (values - self._padded(self.previous, batch)), 0.0)
+
+    def _padded(self, labels: list[torch.Tensor] | None, batch: Batch) -> torch.Tensor:
+        if labels is None:
+            raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
+        return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
+
+    def state_dict(self) -> dict[str, list[torch.Tensor] | None]:
+        return {"current": self.current, "previous": self.previous}
+
+    def load_state_dict(self, state: dict[str, list[torch.Tensor] | None]) -> None:
+        self.current, self.previous = state["current"], state["previous"]
+
+
+def linpro(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor,
+    lengths: torch.Tensor,
+    num_snippets: int,
+    config: LinproConfig,
+) -> gx.LinproLabels:
+    return gx.linpro_labels(
+        segments,
+        scores,
+        num_snippets,
+        counts,
+        formulation=config.formulation,
+        rows=config.rows,
+        confidence_weight=config.confidence_weight,
+        uniformity_weight=config.uniformity_weight,
+        sparsity_weight=config.sparsity_weight,
+        lengths=lengths,
+    )
+
+
+@torch.no_grad()
+def make_labels(
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    refresh: int,
+    device: torch.device,
+    previous: list[torch.Tensor] | None = None,
+) -> tuple[list[torch.Tensor], LabelStatistics]:
+    """Labels of all training videos by the model as it is, in evaluation mode.
+
+    (The release makes them in training mode, so that dropout noise is in its labels.)
+    """
+    was_training = model.training
+    model.eval()
+    temperatures = config.labels.temperature
+    temperature = temperatures[min(refresh, len(temperatures) - 1)]
+    labels: list[torch.Tensor] = []
+    instances = residual = 0.0
+    groups_seen = relaxed = 0
+    for batch in subset.batches(config.data.batch_size):
+        batch = batch.to(device)
+        outputs = model(batch.features, batch.mask)
+        groups = select_groups(
+            class_activations(outputs, config.labels),
+            video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
+            batch.lengths,
+            batch.labels,
+            config.labels,
+        )
+        fused = find_instances(groups, config.labels, temperature)
+        solved = linpro(
+            fused.segments,
+            fused.scores,
+            fused.counts,
+            groups.lengths,
+            batch.features.shape[1],
+            config.linpro,
+        )
+        padded = torch.zeros(*batch.mask.shape, batch.labels.shape[1], device=device)
+        padded[groups.video, :, groups.label] = solved.labels
+        labels += [row[:length].cpu() for row, length in zip(padded, batch.lengths, strict=True)]
+        instances += float(fused.counts.sum())
+        residual += float(solved.residual.sum())
+        relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
+        groups_seen += len(solved.status)
+    model.train(was_training)
+    return labels, LabelStatistics(
+        *_coverage(labels, subset.labels),
+        _change(labels, previous),
+        instances / max(1, groups_seen),
+        residual / max(1.0, instances),
+        relaxed,
+    )
+
+
+def _coverage(labels: list[torch.Tensor], known: torch.Tensor) -> tuple[float, float]:
+    own = torch.cat([x[:, present > 0].flatten() for x, present in zip(labels, known, strict=True)])
+    covered = own[own > 0.01]
+    return len(covered) / max(1, len(own)), float(covered.mean()) if len(covered) else 0.0
+
+
+def _change(labels: list[torch.Tensor], previous: list[torch.Tensor] | None) -> float:
+    if previous is None:
+        return 0.0
+    pairs = zip(labels, previous, strict=True)
+    total = sum(float((new - old).abs().sum()) for new, old in pairs)
+    return total / max(1, sum(x.numel() for x in labels))
