@@ -1,0 +1,50 @@
+# make train | test | lint | gpu-check; each does all its own set-up.
+# Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
+
+.PHONY: help setup train test lint format gpu-check clean
+
+help:
+	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
+	@echo "make test       set up, run the tests"
+	@echo "make lint       ruff and clang-format"
+	@echo "make format     the same, rewriting files"
+	@echo "make gpu-check  on a machine with a GPU: build, GPU tests, compute-sanitizer, benchmarks"
+
+setup: $(STAMP)
+
+$(STAMP): $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,tensorboard]'
+	touch $@
+
+train: setup
+	$(BIN)/gaufuse simulate runs/simulated
+	$(BIN)/gaufuse train runs/simulated --output runs/train --overwrite
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -type f)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(shell find csrc -type f)
+
+# Uses PYTHON's own torch, pybind11, cmake and ninja, and no network. OUT: where results go.
+OUT ?= build/gpu-check
+gpu-check:
+	PYTHON=$(PYTHON) tests/gpu_check.sh $(OUT)
+
+clean:
+	rm -rf build dist *.egg-info gaufuse_ext/*.so

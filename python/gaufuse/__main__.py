@@ -1,0 +1,5 @@
+import sys
+
+from gaufuse.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,95 @@
+"""Post-process detections: fuse or suppress overlapping segments.
+
+PREDICTIONS are ActivityNet-style JSON files, plain or gzip; the detections of several files (several
+models) are pooled. Each class of each video is one group; all groups go through the kernels at once.
+
+  gaufuse fuse detections.json -o fused.json
+  gaufuse fuse model_a.json.gz model_b.json.gz -o both.json.gz --overlap iou --threshold 0.5
+  gaufuse fuse detections.json -o kept.json --method nms --threshold 0.45
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from rich.console import Console
+
+import gaufuse_ext as gx
+from gaufuse.cli.options import add_fusion
+from gaufuse.files import write_json
+from gaufuse.segment_groups import SegmentGroups, group_segments
+from gaufuse_ext.annotations import Segments, load_predictions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("predictions", nargs="+", metavar="PREDICTIONS")
+    parser.add_argument("--output", "-o", required=True, metavar="OUT", help="JSON, or JSON.gz")
+    parser.add_argument(
+        "--method",
+        choices=("fusion", "nms"),
+        default="fusion",
+        help="Gaussian weighted fusion, or NMS at --threshold (default %(default)s)",
+    )
+    parser.add_argument(
+        "--top", type=int, metavar="N", help="keep the N best detections of each video"
+    )
+    add_fusion(parser, temperature=0.2)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.top is not None and options.top < 1:
+        raise ValueError(f"--top must be at least 1, got {options.top}")
+    detections = pool([load_predictions(path) for path in options.predictions])
+    before = sum(len(entry.labels) for entry in detections.values())
+    results: dict[str, list[dict]] = {video: [] for video in detections}
+    for groups in group_segments(detections):
+        for video, label, segment, score in _process(groups, options):
+            results[video].append({"segment": segment, "label": label, "score": score})
+    for video, entries in results.items():
+        entries.sort(key=lambda entry: -entry["score"])
+        results[video] = entries[: options.top]
+    write_json(options.output, {"version": "gaufuse", "results": results})
+    after = sum(map(len, results.values()))
+    Console().print(f"{before} detections in, {after} out: {options.output}")
+
+
+def pool(sources: list[dict[str, Segments]]) -> dict[str, Segments]:
+    """The detections of several models, video by video."""
+    pooled: dict[str, Segments] = {}
+    for source in sources:
+        for video, entry in source.items():
+            if video in pooled:
+                first = pooled[video]
+                entry = Segments(
+                    np.concatenate([first.segments, entry.segments]),
+                    first.labels + entry.labels,
+                    np.concatenate([first.scores, entry.scores]),
+                )
+            pooled[video] = entry
+    return pooled
+
+
+def _process(groups: SegmentGroups, options: argparse.Namespace):
+    """(video, label, segment, score) of what is left."""
+    if options.method == "nms":
+        keep = gx.nms(groups.segments, groups.scores, options.threshold, groups.counts)
+        counts = (keep >= 0).sum(1)
+        index = keep.clamp(min=0)
+        segments = groups.segments.gather(1, index.unsqueeze(-1).expand(-1, -1, 2))
+        scores = groups.scores.gather(1, index)
+    else:
+        fused = gx.fuse_segments(
+            groups.segments,
+            groups.scores,
+            counts=groups.counts,
+            temperature=options.temperature,
+            threshold=options.threshold,
+            overlap=options.overlap,
+            length_offset=0.0,  # seconds: real intervals
+        )
+        segments, scores, counts = fused.segments, fused.scores, fused.counts
+    for g, count in enumerate(counts.tolist()):
+        rows = zip(segments[g, :count].tolist(), scores[g, :count].tolist(), strict=True)
+        for segment, score in rows:
+            yield groups.videos[g], groups.labels[g], segment, score

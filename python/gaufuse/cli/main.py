@@ -1,0 +1,63 @@
+"""The command `gaufuse`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gaufuse.cli import evaluate, fuse, info, label, simulate, train
+
+COMMANDS = (train, evaluate, label, fuse, simulate, info)
+
+DESCRIPTION = """\
+Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and
+delta pseudo labels (CVPR 2023), from video labels alone.
+"""
+
+EPILOG = """\
+a first run, on simulated videos:
+  gaufuse simulate runs/simulated
+  gaufuse train runs/simulated --output runs/first
+  gaufuse evaluate runs/first/predictions.json runs/simulated/annotations.json --subset testing
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "gaufuse",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for command in COMMANDS:
+        name = command.__name__.rpartition(".")[2]
+        summary, _, details = command.__doc__.partition("\n\n")
+        subparser = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=details,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; a problem of the user's is one sentence on stderr and exit status 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        print(f"gaufuse: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gaufuse: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Train on a data set: base model, then pseudo labels, then delta labels.
+
+TARGET is a data set folder (dataset.toml, annotations.json, features/<video>.npy) or a TOML
+configuration whose data.root names one. For a folder, the configuration is --config if given, else
+the folder's own train.toml, else a preset chosen by how many classes its videos show.
+
+  gaufuse train data/my_videos --output runs/first
+  gaufuse train data/my_videos --config thumos14 --set optimizer.weight_decay=1e-3
+  gaufuse train my_config.toml --output runs/second --resume
+
+RUN then holds config.toml (resolved), checkpoint.pt, metrics.json, predictions.json, log.jsonl and
+TensorBoard files.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from gaufuse.config import Config, load_config, presets
+from gaufuse.dataset import Dataset, load_dataset
+from gaufuse.trainer import Trainer, prepare_folder
+from gaufuse_ext import build_info
+
+# Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
+MANY_LABELS = 1.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="data set folder, or TOML configuration")
+    parser.add_argument("--output", "-o", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--config", help=f"TOML file, or preset: {', '.join(presets())} (with a data set folder)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting; may be given several times",
+    )
+    parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    going_on = parser.add_mutually_exclusive_group()
+    going_on.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint")
+    going_on.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+
+
+def run(options: argparse.Namespace) -> None:
+    console = Console()
+    if options.threads is not None:
+        if options.threads < 1:
+            raise ValueError(f"--threads must be at least 1, got {options.threads}")
+        torch.set_num_threads(options.threads)
+    overrides = list(options.set)
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
+    config, dataset = _load(options, overrides, console)
+    folder = prepare_folder(options.output, options.resume, options.overwrite)
+    device = _device(options.device)
+    console.print(
+        f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} test "
+        f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on {device}"
+    )
+    trainer = Trainer(dataset, config, folder, device, console)
+    if options.resume:
+        trainer.resume()
+        console.print(f"going on after epoch {trainer.epoch}")
+    trainer.run()
+
+
+def _load(
+    options: argparse.Namespace, overrides: list[str], console: Console
+) -> tuple[Config, Dataset]:
+    target = Path(options.target)
+    if target.suffix == ".toml" and target.is_file():
+        if options.config is not None:
+            raise ValueError("--config goes with a data set folder; TARGET is a configuration")
+        config = load_config(target, overrides)
+        if config.data.root is None:
+            raise ValueError(f"{target} has no data.root: name the data set folder there")
+        return config, load_dataset(config.data.root)
+    if not target.is_dir():
+        raise FileNotFoundError(f"{target} is neither a data set folder nor a .toml configuration")
+    dataset = load_dataset(target)
+    source = options.config or _find_config(target, dataset, console)
+    return load_config(source, [*overrides, f"data.root={_quote(target)}"]), dataset
+
+
+def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
+    own = target / "train.toml"
+    if own.is_file():
+        return own
+    labels = float(dataset.training.labels.sum(1).mean())
+    preset = "multi_label" if labels > MANY_LABELS else "thumos14"
+    console.print(
+        f"{labels:.1f} labels a video: preset {preset} (choose another one with --config)"
+    )
+    return preset
+
+
+def _quote(path: Path) -> str:
+    text = str(path.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device must be auto, cpu or cuda[:N], got {name!r}") from None
+    if device.type == "cuda" and not build_info()["cuda_available"]:
+        raise ValueError("--device cuda: no CUDA device, or gaufuse-ext was built without CUDA")
+    return device

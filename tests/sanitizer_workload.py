@@ -1,0 +1,37 @@
+"""Every CUDA kernel once, over sizes around warp and block edges: run it under compute-sanitizer."""
+
+from __future__ import annotations
+
+import torch
+
+import gaufuse_ext as gx
+
+device = torch.device("cuda")
+generator = torch.Generator().manual_seed(0)
+
+
+def random_groups(groups: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    starts = torch.rand(groups, size, generator=generator) * 100
+    lengths = torch.rand(groups, size, generator=generator) * 20
+    counts = torch.randint(0, size + 1, (groups,), generator=generator)
+    segments = torch.stack([starts, starts + lengths], dim=-1)
+    scores = torch.rand(groups, size, generator=generator)
+    return segments.to(device), scores.to(device), counts.to(device)
+
+
+for dtype in (torch.float32, torch.float64):
+    for size in (1, 31, 32, 33, 64, 65, 128, 1024, 1025, 2000):
+        segments, scores, counts = random_groups(5, size)
+        segments, scores = segments.to(dtype), scores.to(dtype)
+        for overlap in ("candidate", "iou", "min"):
+            gx.fuse_segments(segments, scores, counts=counts, overlap=overlap)
+        gx.nms(segments, scores, 0.5, counts)
+        gx.segment_iou(segments[:, :40], segments[:, :33])
+        for mode in ("contrast", "mean", "contrast_mean"):
+            gx.interval_membership(segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode)
+    for snippets in (1, 31, 32, 33, 255, 256, 257, 1500):
+        cas = torch.rand(4, snippets, generator=generator).to(device, dtype)
+        lengths = torch.tensor([snippets, 0, snippets // 2, 1], device=device)
+        gx.threshold_proposals(cas, [0.1, 0.5, 0.9], lengths)
+torch.cuda.synchronize()
+print("done")

@@ -1,0 +1,228 @@
+"""The command `gaufuse`, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gaufuse_ext as gx
+from gaufuse.cli.main import COMMANDS, main
+from training_setups import SHORT, tiny_dataset
+
+
+def succeed(*arguments: object) -> None:
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def fail(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The one sentence that a failing command prints."""
+    assert main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gaufuse: error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    path = tmp_path / "predictions.json"
+    entries = [
+        {"segment": [1.0, 4.0], "label": "jump", "score": 0.9},
+        {"segment": [1.5, 4.5], "label": "jump", "score": 0.6},
+        {"segment": [10.0, 12.0], "label": "run", "score": 0.4},
+    ]
+    path.write_text(json.dumps({"results": {"v1": entries, "v2": []}}))
+    return path
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    path = tmp_path / "truth.json"
+    database = {
+        "v1": {
+            "subset": "test",
+            "duration": 20.0,
+            "annotations": [{"segment": [1.0, 4.0], "label": "jump"}],
+        },
+        "v2": {"subset": "test", "annotations": [{"segment": ["0.5", "2"], "label": "jump"}]},
+        "v3": {"subset": "train", "annotations": [{"segment": [0, 1], "label": "run"}]},
+    }
+    path.write_text(json.dumps({"database": database}))
+    return path
+
+
+@pytest.mark.parametrize("command", [c.__name__.rpartition(".")[2] for c in COMMANDS])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    assert f"usage: gaufuse {command}" in capsys.readouterr().out
+
+
+def test_info(capsys):
+    succeed("info", "--json")
+    assert json.loads(capsys.readouterr().out)["version"] == gx.__version__
+
+
+def test_evaluate_to_stdout_and_file(predictions, truth, tmp_path, capsys):
+    succeed("evaluate", predictions, truth, "--json", "-", "--iou-thresholds", "0.5,0.99")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["iou_thresholds"] == [0.5, 0.99]
+    assert printed["map"] == [50.0, 50.0]  # subset test alone: one instance of two is found
+    assert printed["average_map"] == 50.0
+    succeed("evaluate", predictions, truth, "--subset", "test", "--json", tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text())["average_map"] == 50.0
+
+
+def test_evaluate_bad_input(predictions, truth, tmp_path, capsys):
+    assert "does not exist" in fail(capsys, "evaluate", tmp_path / "absent.json", truth)
+    assert "it has test, train" in fail(
+        capsys, "evaluate", predictions, truth, "--subset", "val"
+    )
+    predictions.write_text("{")
+    assert "not readable JSON" in fail(capsys, "evaluate", predictions, truth)
+
+
+def test_fuse_pools_models_and_keeps_videos(predictions, tmp_path):
+    out = tmp_path / "fused.json.gz"
+    succeed("fuse", predictions, predictions, "-o", out, "--overlap", "iou")
+    found = gx.annotations.load_predictions(out)
+    assert sorted(found) == ["v1", "v2"]
+    assert found["v1"].labels == ["jump", "run"]
+    share = 1 / (1 + np.exp((0.6 - 0.9) / 0.2))
+    np.testing.assert_allclose(found["v1"].segments[0], [1.5 - 0.5 * share, 4.5 - 0.5 * share])
+    succeed("fuse", predictions, "-o", tmp_path / "nms.json", "--method", "nms", "--top", "1")
+    kept = gx.annotations.load_predictions(tmp_path / "nms.json")
+    assert kept["v1"].segments.tolist() == [[1.0, 4.0]]
+
+
+def test_fuse_leaves_an_earlier_output_intact(predictions, tmp_path, capsys):
+    out = tmp_path / "fused.json"
+    succeed("fuse", predictions, "-o", out)
+    before = out.read_bytes()
+    predictions.write_text(
+        json.dumps({"results": {"v1": [{"segment": [4, 1], "label": "a", "score": 1}]}})
+    )
+    assert "'v1', entry 0" in fail(capsys, "fuse", predictions, "-o", out)
+    assert out.read_bytes() == before
+    assert "No such file" in fail(capsys, "fuse", out, "-o", tmp_path / "absent" / "x.json")
+
+
+def test_label_segments(predictions, truth, tmp_path):
+    succeed("label", predictions, "-o", tmp_path / "labels.npz", "--annotations", truth)
+    with np.load(tmp_path / "labels.npz") as labels:
+        assert labels["classes"].tolist() == ["jump"]  # v1 shows no "run"
+        assert labels["v1"].shape == (32, 1)  # 20 s of 0.64 s
+        assert labels["v2"].shape == (0, 1)
+        column = labels["v1"][:, 0]
+    assert (column[2:6] > 0.5).all()
+    assert (column[8:] == 0).all()
+
+
+def test_label_activations(tmp_path, capsys):
+    folder, classes = tmp_path / "cas", tmp_path / "classes.txt"
+    folder.mkdir()
+    cas = np.zeros((40, 2))
+    cas[10:20, 1] = 0.8
+    np.save(folder / "v.npy", cas)
+    classes.write_text("jump\nrun\n")
+    out = tmp_path / "labels"
+    succeed("label", folder, "--classes", classes, "-o", out)
+    labels = np.load(out / "v.npy")
+    assert labels.shape == (40, 2)
+    assert (labels[:, 0] == 0).all()
+    assert labels[10:20, 1].min() > 0.5
+    assert json.loads((out / "labels.json").read_text())["classes"] == ["jump", "run"]
+    before = (out / "v.npy").read_bytes()
+    np.save(folder / "v.npy", np.full((40, 2), np.nan))
+    assert "v.npy: cas must be finite" in fail(
+        capsys, "label", folder, "--classes", classes, "-o", out
+    )
+    np.save(folder / "v.npy", np.zeros((40, 3)))
+    assert "(snippets, 2)" in fail(capsys, "label", folder, "--classes", classes, "-o", out)
+    assert (out / "v.npy").read_bytes() == before
+
+
+def test_simulate_train_resume_evaluate(tmp_path, capsys):
+    data, run = tiny_dataset(tmp_path / "data"), tmp_path / "run"
+    settings = [part for setting in SHORT for part in ("--set", setting)]
+    succeed("train", data, "--output", run, *settings)
+    assert "with pseudo labels" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    succeed("train", data, "--output", run, "--resume", *settings)
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert "holds a run already" in fail(capsys, "train", data, "--output", run, *settings)
+    # The resolved configuration starts the same run.
+    succeed("train", run / "config.toml", "--output", tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text()) == metrics
+    capsys.readouterr()
+    succeed(
+        "evaluate", run / "predictions.json", data, "--subset", "testing", "--json", "-"
+    )
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["average_map"] == pytest.approx(metrics["average_map"])
+
+
+def test_train_bad_input(tmp_path, capsys):
+    data, run = tiny_dataset(tmp_path / "data"), tmp_path / "run"
+    assert "neither a data set folder" in fail(capsys, "train", tmp_path / "no", "--output", run)
+    assert "model.dropuot" in fail(
+        capsys, "train", data, "--output", run, "--set", "model.dropuot=1"
+    )
+    assert "--device" in fail(capsys, "train", data, "--output", run, "--device", "tpu9")
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in fail(capsys, "train", data, "--output", tmp_path / "file" / "run")
+    assert not run.exists()
+
+
+def test_preset_follows_the_number_of_labels(tmp_path, capsys):
+    data = tiny_dataset(tmp_path / "data")
+    (data / "train.toml").unlink()
+    assert "is not a checkpoint" not in fail(
+        capsys, "train", data, "--output", tmp_path / "run", "--set", "model.dropout=2"
+    )
+    table = json.loads((data / "annotations.json").read_text())
+    for video in table["database"].values():
+        video["annotations"] += [
+            {"segment": [0.0, 1.0], "label": f"action_{c}"} for c in range(3)
+        ]
+    (data / "annotations.json").write_text(json.dumps(table))
+    assert main(["train", str(data), "--output", str(tmp_path / "run"), "--set", "seed=-1"]) == 2
+    assert "preset multi_label" in capsys.readouterr().out
+
+
+@pytest.mark.real_data
+def test_label_real_proposals(data_root, tmp_path):
+    source = data_root / "thumos14" / "proposals_weak_train.json.gz"
+    for formulation in ("uniform", "released"):
+        out = tmp_path / f"{formulation}.npz"
+        succeed("label", source, "-o", out, "--formulation", formulation)
+        with np.load(out) as labels:
+            assert len(labels.files) == 201
+            for name in set(labels.files) - {"classes"}:
+                values = labels[name]
+                assert np.isfinite(values).all(), name
+                assert values.min() >= 0 <= values.max() <= 1
+                assert values.any(), name
+
+
+@pytest.mark.real_data
+def test_evaluate_real_proposals(data_root, capsys):
+    thumos = data_root / "thumos14"
+    predictions, truth = thumos / "proposals_weak_test.json.gz", thumos / "gt.json"
+    succeed("evaluate", predictions, truth, "--json", "-", "--iou-thresholds", "0.1:0.1:0.7")
+    found = json.loads(capsys.readouterr().out)
+    expected = [69.68, 63.74, 54.63, 44.89, 34.10, 23.39, 12.47]
+    assert found["map"] == pytest.approx(expected, abs=0.005)
+    assert found["average_map"] == pytest.approx(43.27, abs=0.005)
+    folder = thumos / "Thumos14reduced-Annotations"
+    succeed(
+        "evaluate", predictions, folder, "--protocol", "thumos", "--subset", "test",
+        "--ambiguous", folder / "Ambiguous_test.txt", "--json", "-",
+    )  # fmt: skip
+    found = json.loads(capsys.readouterr().out)
+    expected = [67.92, 62.92, 53.39, 45.47, 37.23, 24.45, 11.87]
+    assert found["map"] == pytest.approx(expected, abs=0.005)

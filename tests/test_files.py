@@ -1,0 +1,112 @@
+"""Files from outside are not trusted, files of ours are whole or not there."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gaufuse.checkpoint import load_checkpoint
+from gaufuse.files import ensure_writable_folder, write_atomically, write_json
+from gaufuse.safe_load import load_array
+from gaufuse.wtalc import load_wtalc_annotations
+
+
+class Trap:
+    """Unpickling this would run code."""
+
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path.touch, (self.marker,))
+
+
+def test_object_arrays_load_and_traps_do_not(tmp_path):
+    path, marker = tmp_path / "labels.npy", tmp_path / "sprung"
+    array = np.empty(2, dtype=object)
+    array[:] = [["a", b"b"], [1.5, 2]]
+    np.save(path, array, allow_pickle=True)
+    assert load_array(path).tolist() == array.tolist()
+    array[1] = Trap(marker)
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(ValueError, match="refused to load"):
+        load_array(path)
+    assert not marker.exists()
+
+
+def test_truncated_array(tmp_path):
+    path = tmp_path / "features.npy"
+    np.save(path, np.zeros((10, 4)))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match="not a readable .npy"):
+        load_array(path)
+
+
+def test_checkpoints_run_no_code(tmp_path):
+    path, marker = tmp_path / "checkpoint.pt", tmp_path / "sprung"
+    torch.save({"format": 1, "model": Trap(marker)}, path)
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+    path.write_bytes(pickle.dumps(Trap(marker)))
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+    assert not marker.exists()
+    torch.save({"something": 1}, path)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_checkpoint(path)
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "absent.pt")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "metrics.json"
+    write_json(path, {"map": [1.0]})
+    before = path.read_bytes()
+
+    def fail(file):
+        file.write(b"half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, fail)
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"map": [float("nan")]})
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_unwritable_folder(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(ValueError, match="cannot write to the output folder"):
+        ensure_writable_folder(blocker / "run")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("folder", "videos", "segments"),
+    [
+        ("thumos14/Thumos14reduced-Annotations", 412, 6365),
+        ("activitynet13/ActivityNet1.3-Annotations", 13912, 21434),
+    ],
+)
+def test_wtalc_folders(data_root, folder, videos, segments):
+    found = load_wtalc_annotations(data_root / folder)
+    assert len(found) == videos
+    assert sum(len(video.labels) for video in found.values()) == segments
+
+
+@pytest.mark.real_data
+def test_wtalc_folder_with_a_file_missing(data_root, tmp_path):
+    copy = tmp_path / "annotations"
+    shutil.copytree(data_root / "thumos14/Thumos14reduced-Annotations", copy)
+    (copy / "labels.npy").chmod(0o644)
+    copy.chmod(0o755)
+    (copy / "labels.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"labels\.npy"):
+        load_wtalc_annotations(copy)
