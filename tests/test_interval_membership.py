@@ -61,7 +61,7 @@ def test_matches_reference(device, groups, num_snippets, mode, margin, margin_po
 
 
 def test_by_hand(device):
-    """An instance over snippets 4..7 with a ring of two snippets on its left, three on its right."""
+    """An instance over snippets 4..7; two snippets of ring on its left, three on its right."""
     segments = torch.tensor([[4.9, 8.2], [0.0, 30.0], [3.0, 3.9]], device=device)
     options = {"margin": 0.5, "margin_power": 1.0}
     matrix = gx.interval_membership(segments, 14, mode="contrast", **options)
