@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 
 FLOATS = (torch.float32, torch.float64)
@@ -59,10 +60,7 @@ def check_counts(name: str, value: Counts, groups: int, device: torch.device) ->
         if value.device != device:
             raise ValueError(f"{name} must be on {device}, got {describe(value)}")
     else:
-        try:
-            value = torch.tensor(value, dtype=torch.int64, device=device)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must hold integers, got {describe(value)}") from error
+        value = _integers(name, value).to(device)
     if value.dim() == 0:
         value = value.reshape(1)
     if value.shape != (groups,):
@@ -70,25 +68,52 @@ def check_counts(name: str, value: Counts, groups: int, device: torch.device) ->
     return value.to(torch.int64).contiguous()
 
 
+def _integers(name: str, value: Sequence[int] | int) -> torch.Tensor:
+    try:
+        # Not dtype=torch.int64 at once: that would cut 1.5 to 1 without a word.
+        tensor = torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must hold integers, got {describe(value)}") from error
+    if tensor.numel() == 0:
+        tensor = tensor.to(torch.int64)
+    if tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex():
+        raise TypeError(f"{name} must hold integers, got {describe(value)}")
+    return tensor
+
+
 def check_choice(name: str, value: object, choices: Collection[str]) -> str:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-    return str(value)
+    return value
+
+
+def check_integer(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer, torch.SymInt)):
+        raise TypeError(f"{name} must be an integer, got {describe(value)}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    return value
+
+
+def check_number(name: str, value: object) -> float:
+    if not isinstance(value, (int, float, np.integer, np.floating, torch.SymInt, torch.SymFloat)):
+        raise TypeError(f"{name} must be a number, got {describe(value)}")
+    return float(value)
 
 
 def check_positive(name: str, value: float) -> float:
-    if not 0.0 < value < float("inf"):
+    if not 0.0 < check_number(name, value) < float("inf"):
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
     return float(value)
 
 
 def check_not_negative(name: str, value: float) -> float:
-    if not 0.0 <= value < float("inf"):
+    if not 0.0 <= check_number(name, value) < float("inf"):
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
     return float(value)
 
 
 def check_finite_number(name: str, value: float) -> float:
-    if not -float("inf") < value < float("inf"):
+    if not -float("inf") < check_number(name, value) < float("inf"):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return float(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
     if subset is None:
         return videos
+    if not isinstance(subset, str):
+        raise TypeError(f"subset must be a name, got {subset!r}")
     chosen = {v: a for v, a in videos.items() if (a.subset or "").lower() == subset.lower()}
     if not chosen:
         known = sorted({str(a.subset) for a in videos.values()})
@@ -75,26 +78,27 @@ def read_json(path: str | Path) -> object:
             packed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
             data = file.read(MAX_JSON_BYTES + 1)
-        if len(data) > MAX_JSON_BYTES:
-            raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
-        return json.loads(data)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder, not a JSON file") from None
-    except (
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        gzip.BadGzipFile,
-        EOFError,
-        zlib.error,
-    ) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not readable JSON ({error})") from None
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
 
 
 def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
     if isinstance(source, Mapping):
         name, data = what, source
+    elif not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"{what} must be a path or parsed JSON, got {source!r} ({type(source).__name__})"
+        )
     else:
         name, data = str(source), read_json(source)
     table = data.get(key, data) if isinstance(data, Mapping) else None
@@ -153,7 +157,7 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
 def _number(name: str, video: str, what: str, value: object) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number):
         raise ValueError(f"{name}: video {video!r}, {what} must be a finite number, got {value!r}")

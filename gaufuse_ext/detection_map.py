@@ -80,13 +80,7 @@ def detection_map(
     """
     if protocol not in ("activitynet", "thumos"):
         raise ValueError(f"protocol must be activitynet or thumos, got {protocol!r}")
-    thresholds = np.atleast_1d(np.asarray(iou_thresholds, dtype=np.float64))
-    if (
-        thresholds.ndim != 1
-        or not len(thresholds)
-        or not ((thresholds > 0) & (thresholds <= 1)).all()
-    ):
-        raise ValueError(f"iou_thresholds must lie in (0, 1], got {iou_thresholds!r}")
+    thresholds = _check_thresholds(iou_thresholds)
     if ambiguous is not None and protocol != "thumos":
         raise ValueError("ambiguous intervals belong to the thumos protocol only")
     truth = load_ground_truth(ground_truth, subset)
@@ -110,6 +104,17 @@ def detection_map(
             found_by_class.get(label, {}), truth_by_class[label], thresholds
         )
     return DetectionMap(thresholds, classes, 100.0 * per_class, ignored)
+
+
+def _check_thresholds(values: Sequence[float]) -> np.ndarray:
+    try:
+        thresholds = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        thresholds = np.array([])
+    inside = (thresholds > 0) & (thresholds <= 1)
+    if thresholds.ndim != 1 or not len(thresholds) or not inside.all():
+        raise ValueError(f"iou_thresholds must lie in (0, 1], got {values!r}")
+    return thresholds
 
 
 VideoSegments = dict[str, tuple[np.ndarray, np.ndarray]]  # video -> segments (N, 2), scores (N,)

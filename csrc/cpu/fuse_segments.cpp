@@ -91,17 +91,18 @@ class GroupFusion {
       const double weight =
           std::exp((static_cast<double>(weights_[j]) - largest) / params_.temperature);
       total += weight;
-      start += weight * static_cast<double>(segments_[2 * j]);
-      end += weight * static_cast<double>(segments_[2 * j + 1]);
-      score += weight * static_cast<double>(scores_[j]);
+      const double part = weight * kHeadroom;
+      start += part * static_cast<double>(segments_[2 * j]);
+      end += part * static_cast<double>(segments_[2 * j + 1]);
+      score += part * static_cast<double>(scores_[j]);
       shares_[j] = static_cast<T>(weight);
       assignment_[j] = cluster;
     }
     for (const int32_t j : scratch_.members)
       shares_[j] = static_cast<T>(static_cast<double>(shares_[j]) / total);
-    fused_segments_[2 * cluster] = static_cast<T>(start / total);
-    fused_segments_[2 * cluster + 1] = static_cast<T>(end / total);
-    fused_scores_[cluster] = static_cast<T>(score / total);
+    fused_segments_[2 * cluster] = static_cast<T>(start / total / kHeadroom);
+    fused_segments_[2 * cluster + 1] = static_cast<T>(end / total / kHeadroom);
+    fused_scores_[cluster] = static_cast<T>(score / total / kHeadroom);
   }
 
   void pad(int64_t clusters) {

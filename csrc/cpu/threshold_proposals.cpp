@@ -113,6 +113,9 @@ Status threshold_proposals_cpu(const ThresholdProposalsParams<T>& params, int th
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
   GAUFUSE_RETURN_IF_BAD(
       check_finite("cas", params.cas, params.lengths, params.groups, params.num_snippets));
+  GAUFUSE_RETURN_IF_BAD(check_finite("thresholds", params.thresholds, nullptr,
+                                     params.thresholds_per_group ? params.groups : 1,
+                                     params.num_thresholds));
   const int64_t work = params.num_snippets * (1 + params.num_thresholds);
   parallel_for(params.groups, grain_for(work), threads, [&](int64_t begin, int64_t end) {
     thread_local std::vector<double> prefix;

@@ -77,8 +77,9 @@ __global__ void __launch_bounds__(BLOCK) fuse_segments_kernel(const FuseSegments
                                                params.length_offset) > params.threshold;
         if (member) {
           assignment[j] = cluster;
-          sums = merge_sums(sums, ClusterSums{static_cast<double>(weights[j]), 1.0, candidate.start,
-                                              candidate.end, score});
+          sums = merge_sums(
+              sums, ClusterSums{static_cast<double>(weights[j]), 1.0, candidate.start * kHeadroom,
+                                candidate.end * kHeadroom, score * kHeadroom});
         } else {
           mine = better(mine, Best{score, j});
         }
@@ -87,9 +88,9 @@ __global__ void __launch_bounds__(BLOCK) fuse_segments_kernel(const FuseSegments
       seed = block_reduce<BLOCK>(mine, shared_best, MergeBest());
       sums = block_reduce<BLOCK>(sums, shared_sums, merge_sums);
       if (threadIdx.x == 0) {
-        fused_segments[2 * cluster] = static_cast<T>(sums.start / sums.total);
-        fused_segments[2 * cluster + 1] = static_cast<T>(sums.end / sums.total);
-        fused_scores[cluster] = static_cast<T>(sums.score / sums.total);
+        fused_segments[2 * cluster] = static_cast<T>(sums.start / sums.total / kHeadroom);
+        fused_segments[2 * cluster + 1] = static_cast<T>(sums.end / sums.total / kHeadroom);
+        fused_scores[cluster] = static_cast<T>(sums.score / sums.total / kHeadroom);
       }
       if (!claimed) continue;
       for (int64_t j = threadIdx.x; j < count; j += BLOCK) {

@@ -60,7 +60,7 @@ GAUFUSE_HD MembershipRow make_membership_row(double start, double end, int64_t n
   row.inside = SnippetRange{clip_snippet(start, num_snippets), clip_snippet(end, num_snippets)};
   row.ring = Ring{SnippetRange{0, 0}, SnippetRange{0, 0}};
   if (mode != Membership::mean) {
-    const double reach = last > first ? ring_reach(last - first, margin, margin_power) : 0.0;
+    const double reach = last >= first ? ring_reach(last - first, margin, margin_power) : 0.0;
     row.ring = make_ring(first, last, last, num_snippets, reach);
   }
   row.inside_value = 1.0;

@@ -31,6 +31,18 @@ class Component:
         """(K,) snippets that each instance covers."""
         return self.inside @ self.lengths
 
+    @property
+    def targets(self) -> np.ndarray:
+        """(K,) confidences, at most one beyond what M x can reach for x in [0, 1].
+
+        The rest of the way adds a constant to every |M x - q|: no optimum changes, and a solver
+        neither takes a huge confidence for infinity nor loses its tolerances to it.
+        """
+        amounts = self.rows * self.lengths
+        least = np.minimum(amounts, 0.0).sum(axis=1)
+        most = np.maximum(amounts, 0.0).sum(axis=1)
+        return np.clip(self.confidences, least - 1.0, most + 1.0)
+
 
 def reduce_to_components(
     segments: np.ndarray, confidences: np.ndarray, num_snippets: int, mode: str

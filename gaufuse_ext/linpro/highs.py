@@ -23,8 +23,7 @@ def solve(program: Program) -> np.ndarray:
     """
     solver = _solver()
     solver.passModel(_model(program))
-    solver.run()
-    status = solver.getModelStatus()
+    status = _run(solver)
     if status == highspy.HighsModelStatus.kOptimal:
         return np.array(solver.getSolution().col_value)
     if status in (
@@ -33,6 +32,16 @@ def solve(program: Program) -> np.ndarray:
     ):
         raise Infeasible
     raise RuntimeError(f"HiGHS ended with status {solver.modelStatusToString(status)}")
+
+
+def _run(solver: highspy.Highs) -> highspy.HighsModelStatus:
+    """HiGHS keeps one scheduler a thread and refuses any number of threads but the scheduler's.
+    Where other code of this process made it, use that one as it is: simplex is serial anyway."""
+    failed = solver.run() == highspy.HighsStatus.kError
+    if failed and solver.getModelStatus() == highspy.HighsModelStatus.kNotset:
+        solver.setOptionValue("threads", 0)
+        solver.run()
+    return solver.getModelStatus()
 
 
 def _solver() -> highspy.Highs:

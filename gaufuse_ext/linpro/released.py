@@ -53,8 +53,8 @@ def _exact(component: Component) -> Program:
         lower=np.zeros(cells),
         upper=np.ones(cells),
         matrix=component.rows * component.lengths,
-        row_lower=component.confidences,
-        row_upper=component.confidences,
+        row_lower=component.targets,
+        row_upper=component.targets,
     )
 
 

@@ -78,7 +78,7 @@ def _program(
     uniformity terms need no rows. Behind the pieces come the amounts below and above each
     confidence.
     """
-    confidences = component.confidences[kept]
+    confidences = component.targets[kept]
     columns = component.inside[kept]
     price = weights.uniformity * columns * component.lengths / component.sizes[kept][:, None]
     slopes, uppers, widths = [], [], []

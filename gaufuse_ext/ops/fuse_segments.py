@@ -56,7 +56,7 @@ def fuse_segments(
         length_offset: added to every length and intersection; 1 counts snippets inclusively, as
             the release does, 0 treats segments as real intervals.
 
-    Differentiable in segments, scores and weights, for the assignment as it is.
+    Differentiable (once) in segments, scores and weights, for the assignment as it is.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
@@ -132,6 +132,9 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, grad_segments, grad_scores, *_):
     """out_k = sum_j p_j v_j with p a softmax of weights / temperature over each cluster."""
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        # The shares count as constants below, so a second derivative would be silently wrong.
+        raise RuntimeError("fuse_segments is differentiable once: no create_graph=True through it")
     segments, scores, counts, fused_segments, fused_scores, assignment, shares = ctx.saved_tensors
     cluster = assignment.clamp(min=0)
     grad_segments = _pick(grad_segments, cluster)  # of each member's own cluster

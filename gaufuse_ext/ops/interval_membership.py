@@ -42,8 +42,7 @@ def interval_membership(
             CUDA values are not read back, so not checked).
     """
     segments = _checks.check_segments("segments", segments)
-    if num_snippets < 0:
-        raise ValueError(f"num_snippets must not be negative, got {num_snippets!r}")
+    _checks.check_integer("num_snippets", num_snippets, 0)
     kind = MODES.index(_checks.check_choice("mode", mode, MODES))
     _checks.check_not_negative("margin", margin)
     _checks.check_not_negative("margin_power", margin_power)

@@ -87,8 +87,7 @@ def linpro_labels(
     """
     segments = _checks.check_segments("segments", segments)
     scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
-    if num_snippets < 0:
-        raise ValueError(f"num_snippets must not be negative, got {num_snippets!r}")
+    _checks.check_integer("num_snippets", num_snippets, 0)
     _checks.check_choice("formulation", formulation, FORMULATIONS)
     _checks.check_choice("rows", rows, ROWS)
     solve = BACKENDS[_checks.check_choice("backend", backend, BACKENDS)]

@@ -37,7 +37,7 @@ def nms(
     """
     segments = _checks.check_segments("segments", segments)
     scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
-    if not 0.0 <= iou_threshold <= 1.0:
+    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
         raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
     batched = segments.dim() == 3
     if not batched:

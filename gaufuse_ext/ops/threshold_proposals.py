@@ -53,8 +53,9 @@ def threshold_proposals(
             the last thresholds are dropped.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind; NaN or infinite activations (on CUDA
-            values are not read back, so not checked: they cannot lead out of bounds).
+        TypeError, ValueError: an argument of the wrong kind; NaN or infinite activations or
+            thresholds (on CUDA values are not read back, so not checked: they cannot lead out of
+            bounds).
     """
     if isinstance(cas, torch.Tensor) and cas.dtype in (torch.float16, torch.bfloat16):
         cas = cas.float()
@@ -65,15 +66,14 @@ def threshold_proposals(
     thresholds = _check_thresholds(thresholds, groups, cas.device)
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, groups, cas.device)
-    if min_length < 1:
-        raise ValueError(f"min_length must be at least 1, got {min_length!r}")
+    _checks.check_integer("min_length", min_length, 1)
     _checks.check_not_negative("margin", margin)
     _checks.check_not_negative("margin_power", margin_power)
     capacity = max_proposals
     if capacity is None:
         capacity = thresholds.shape[-1] * ((num_snippets + 1) // (min_length + 1))
-    elif capacity < 0:
-        raise ValueError(f"max_proposals must not be negative, got {max_proposals!r}")
+    else:
+        _checks.check_integer("max_proposals", max_proposals, 0)
 
     result = Proposals(
         *_operation(cas, thresholds, lengths, capacity, min_length, margin, margin_power)
@@ -89,11 +89,12 @@ def _check_thresholds(
     if not isinstance(thresholds, torch.Tensor):
         try:
             thresholds = torch.tensor(thresholds, dtype=torch.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(
                 f"thresholds must hold numbers, got {_checks.describe(thresholds)}"
             ) from error
-        if not bool(torch.isfinite(thresholds).all()):
+        # Under torch.compile the branch would break the graph; the CPU kernel checks too.
+        if not torch.compiler.is_compiling() and not bool(torch.isfinite(thresholds).all()):
             raise ValueError(f"thresholds must be finite, got {thresholds.tolist()}")
     elif thresholds.is_complex() or thresholds.dtype == torch.bool:
         raise TypeError(f"thresholds must hold numbers, got {_checks.describe(thresholds)}")
