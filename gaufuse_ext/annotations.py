@@ -1,7 +1,8 @@
 """ActivityNet-style JSON: predictions and ground truth, plain or gzip, never trusted.
 
     predictions   {"results": {video: [{"segment": [start, end], "label": ..., "score": ...}]}}
-    ground truth  {"database": {video: {"subset": ..., "annotations": [{"segment": ..., "label": ...}]}}}
+    ground truth  {"database": {video: {"subset": ..., "duration": seconds,
+                                        "annotations": [{"segment": ..., "label": ...}]}}}
 
 The outer key may be left out. Seconds, which may be numbers or strings (both are about). Parsed
 into flat arrays, video by video.
@@ -143,7 +144,8 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
         start, end = (_number(name, video, f"entry {i}: segment", x) for x in segment)
         if end < start:
             raise ValueError(
-                f"{name}: video {video!r}, entry {i}: segment ends before it starts: [{start}, {end}]"
+                f"{name}: video {video!r}, entry {i}: segment ends before it starts: "
+                f"[{start}, {end}]"
             )
         segments[i] = start, end
         labels.append(str(entry["label"]))

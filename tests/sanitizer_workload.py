@@ -1,4 +1,4 @@
-"""Every CUDA kernel once, over sizes around warp and block edges: run it under compute-sanitizer."""
+"""Every CUDA kernel over sizes around warp and block edges, to run under compute-sanitizer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ for dtype in (torch.float32, torch.float64):
         gx.nms(segments, scores, 0.5, counts)
         gx.segment_iou(segments[:, :40], segments[:, :33])
         for mode in ("contrast", "mean", "contrast_mean"):
-            gx.interval_membership(segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode)
+            gx.interval_membership(
+                segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode
+            )
     for snippets in (1, 31, 32, 33, 255, 256, 257, 1500):
         cas = torch.rand(4, snippets, generator=generator).to(device, dtype)
         lengths = torch.tensor([snippets, 0, snippets // 2, 1], device=device)

@@ -79,9 +79,7 @@ def test_evaluate_to_stdout_and_file(predictions, truth, tmp_path, capsys):
 
 def test_evaluate_bad_input(predictions, truth, tmp_path, capsys):
     assert "does not exist" in fail(capsys, "evaluate", tmp_path / "absent.json", truth)
-    assert "it has test, train" in fail(
-        capsys, "evaluate", predictions, truth, "--subset", "val"
-    )
+    assert "it has test, train" in fail(capsys, "evaluate", predictions, truth, "--subset", "val")
     predictions.write_text("{")
     assert "not readable JSON" in fail(capsys, "evaluate", predictions, truth)
 
@@ -159,9 +157,7 @@ def test_simulate_train_resume_evaluate(tmp_path, capsys):
     succeed("train", run / "config.toml", "--output", tmp_path / "again")
     assert json.loads((tmp_path / "again" / "metrics.json").read_text()) == metrics
     capsys.readouterr()
-    succeed(
-        "evaluate", run / "predictions.json", data, "--subset", "testing", "--json", "-"
-    )
+    succeed("evaluate", run / "predictions.json", data, "--subset", "testing", "--json", "-")
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated["average_map"] == pytest.approx(metrics["average_map"])
 
@@ -186,9 +182,7 @@ def test_preset_follows_the_number_of_labels(tmp_path, capsys):
     )
     table = json.loads((data / "annotations.json").read_text())
     for video in table["database"].values():
-        video["annotations"] += [
-            {"segment": [0.0, 1.0], "label": f"action_{c}"} for c in range(3)
-        ]
+        video["annotations"] += [{"segment": [0.0, 1.0], "label": f"action_{c}"} for c in range(3)]
     (data / "annotations.json").write_text(json.dumps(table))
     assert main(["train", str(data), "--output", str(tmp_path / "run"), "--set", "seed=-1"]) == 2
     assert "preset multi_label" in capsys.readouterr().out

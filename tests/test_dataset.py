@@ -74,10 +74,10 @@ def test_bad_features(folder, array, message):
 def test_missing_and_unreadable_features(folder):
     path = features(folder, "training_0001")
     path.write_bytes(b"not an array")
-    with pytest.raises(ValueError, match="not a readable .npy"):
+    with pytest.raises(ValueError, match=r"not a readable \.npy"):
         load_dataset(folder)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="training_0001.npy does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"training_0001\.npy does not exist"):
         load_dataset(folder)
 
 
@@ -116,5 +116,5 @@ def test_missing_pieces(folder, tmp_path):
         load_dataset(folder)
     info.write_text(text)
     (folder / "annotations.json").unlink()
-    with pytest.raises(FileNotFoundError, match="annotations.json does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"annotations\.json does not exist"):
         load_dataset(folder)

@@ -181,15 +181,15 @@ def test_subset():
         gx.detection_map(p, a, subset=3)
 
 
-def test_iou_ranges():
-    assert gx.iou_range(0.5, 0.05, 0.95) == tuple(np.arange(0.5, 1.0, 0.05)[:10])
-    assert len(gx.iou_range(0.1, 0.1, 0.7)) == 7
-    assert gx.iou_range(0.5, 0.1, 0.5) == (0.5,)
+def test_threshold_ranges():
+    assert gx.threshold_range(0.5, 0.05, 0.95) == tuple(np.arange(0.5, 1.0, 0.05)[:10])
+    assert len(gx.threshold_range(0.1, 0.1, 0.7)) == 7
+    assert gx.threshold_range(0.5, 0.1, 0.5) == (0.5,)
     # The range's 0.3 is a little more than 3/10, as in the field's scripts.
-    assert gx.iou_range(0.1, 0.1, 0.7)[2] > 0.3
+    assert gx.threshold_range(0.1, 0.1, 0.7)[2] > 0.3
     for bad in ((0.5, 0.0, 0.9), (0.5, -0.1, 0.9), (0.9, 0.1, 0.5), (0.1, 0.1, float("nan"))):
         with pytest.raises(ValueError, match="expected first:step:last with a positive step"):
-            gx.iou_range(*bad)
+            gx.threshold_range(*bad)
 
 
 @pytest.mark.parametrize(

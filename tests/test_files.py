@@ -43,7 +43,7 @@ def test_truncated_array(tmp_path):
     path = tmp_path / "features.npy"
     np.save(path, np.zeros((10, 4)))
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match="not a readable .npy"):
+    with pytest.raises(ValueError, match=r"not a readable \.npy"):
         load_array(path)
 
 

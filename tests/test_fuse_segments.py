@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups, rounding
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.reference.fuse_segments import fuse_segments as reference
+from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups, rounding
 
 OUTPUTS = ("segments", "scores", "counts", "assignment", "shares")
 

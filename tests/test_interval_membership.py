@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
 from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.reference.interval_membership import interval_membership as reference
+from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 
 
 def check_against_reference(groups, num_snippets: int, lengths=None, **options) -> None:

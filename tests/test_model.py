@@ -111,12 +111,8 @@ def test_a_video_without_memory_ignores_the_memory_branch(model, videos, labels)
     features, mask = pad(videos)
     recalled = recall(model)
     outputs = model(features, mask, recalled)
-    with_memory = step_losses(
-        outputs, labels, mask, recalled[1].any(1), None, config, weights
-    )
-    without = step_losses(
-        model(features, mask), labels, mask, None, None, config, weights
-    )
+    with_memory = step_losses(outputs, labels, mask, recalled[1].any(1), None, config, weights)
+    without = step_losses(model(features, mask), labels, mask, None, None, config, weights)
     for name in with_memory:
         torch.testing.assert_close(with_memory[name][2], without[name][2])
         assert name == "attention" or not torch.allclose(with_memory[name][3], without[name][3])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
 from gaufuse_ext.reference.nms import nms as reference
+from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups
 
 
 def check_against_reference(groups: Groups, iou_threshold: float) -> None:

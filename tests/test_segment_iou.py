@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 from hypothesis import given
 
 import gaufuse_ext as gx
 from gaufuse_ext.reference.segment_iou import segment_iou as reference
+from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 
 
 def check_against_reference(a: torch.Tensor, b: torch.Tensor) -> None:

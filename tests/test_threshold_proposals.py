@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from group_inputs import DTYPES, SIZES
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
 from gaufuse_ext.reference.threshold_proposals import threshold_proposals as reference
+from group_inputs import DTYPES, SIZES
 
 OUTPUTS = ("segments", "scores", "weights", "counts")
 THRESHOLDS = np.arange(0.001, 0.04, 0.002)

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from group_inputs import Groups, make_groups
 from torch.library import opcheck
 
 import gaufuse_ext as gx
+from group_inputs import Groups, make_groups
 
 OPS = torch.ops.gaufuse
 

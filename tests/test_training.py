@@ -40,9 +40,7 @@ def test_a_run_leaves_what_it_promises(dataset, tmp_path, video_loss):
     metrics = trainer(dataset, output, f"loss.video={video_loss}").run()
     assert metrics == json.loads((output / "metrics.json").read_text())
     assert metrics["iou_thresholds"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    again = gx.detection_map(
-        output / "predictions.json", {"database": dataset.testing.annotations}
-    )
+    again = gx.detection_map(output / "predictions.json", {"database": dataset.testing.annotations})
     assert again.average_map == pytest.approx(metrics["average_map"])
     base = next(entry for entry in metrics["evaluations"] if entry["epoch"] == 2)
     assert base["average_map"] == metrics["base_average_map"]
@@ -142,8 +140,10 @@ def test_label_bank_targets(dataset):
     new = [torch.rand(len(x), 3) for x in dataset.training.features]
     bank.replace(old)
     bank.replace(new)
-    config = short_config('schedule.target=[{until=2, kind="none"}, {until=4, kind="labels"}, '
-                          '{until=7, kind="delta", gain=2.5}]')
+    config = short_config(
+        'schedule.target=[{until=2, kind="none"}, {until=4, kind="labels"}, '
+        '{until=7, kind="delta", gain=2.5}]'
+    )
     none, labels, delta = config.schedule.target
     assert bank.target(batch, none) is None
     length = len(new[1])

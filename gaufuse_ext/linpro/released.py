@@ -6,6 +6,7 @@ sum(x) second, at that residual.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -77,8 +78,7 @@ def _relaxed(component: Component, solve: Callable[[Program], np.ndarray]) -> np
         row_lower=np.append(exact.row_lower, -np.inf),
         row_upper=np.append(exact.row_upper, least + 1e-9 * (1.0 + least)),
     )
-    try:
+    # Infeasible: the residual bound lies within the solver's tolerance. Keep the first point.
+    with contextlib.suppress(Infeasible):
         point = solve(smallest)
-    except Infeasible:  # the residual bound lies within the solver's tolerance: keep the first
-        pass
     return point[:cells]

@@ -35,7 +35,7 @@ def interval_membership(
 
     Returns:
         (G, N, T), or (N, T), of the dtype of `segments`; zeros past counts and lengths. A row
-        whose instance covers no snippet has no inside.
+        whose instance covers no snippet has no inside. It carries no gradient.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
@@ -47,7 +47,7 @@ def interval_membership(
     _checks.check_not_negative("margin", margin)
     _checks.check_not_negative("margin_power", margin_power)
     batched = segments.dim() == 3
-    segments = segments if batched else segments.unsqueeze(0)
+    segments = segments.detach() if batched else segments.detach().unsqueeze(0)
     groups, device = len(segments), segments.device
     if counts is not None:
         counts = _checks.check_counts("counts", counts, groups, device)

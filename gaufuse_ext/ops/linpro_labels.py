@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 import torch
@@ -19,15 +19,12 @@ BACKENDS = {"auto": highs.solve, "highs": highs.solve}
 ROWS = ("mean", "contrast_mean")
 
 
-class LinproStatus(str, Enum):
+class LinproStatus(StrEnum):
     """How a group's labels came about; compares equal to its text."""
 
     OPTIMAL = "optimal"
     RELAXED = "relaxed"  # `released` constraints were infeasible: least l1 residual instead
     EMPTY = "empty"  # no instance, or no instance that covers a snippet
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         b: (G, M, 2) or (M, 2), same dtype, device and G.
 
     Returns:
-        (G, N, M) or (N, M); zero where the union is empty.
+        (G, N, M) or (N, M); zero where the union is empty. It carries no gradient.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
@@ -25,6 +25,7 @@ def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a = _checks.check_segments("a", a)
     b = _checks.check_segments("b", b)
     _checks.check_like("b", b, (*a.shape[:-2], *b.shape[-2:]), a)
+    a, b = a.detach(), b.detach()
     if a.dim() == 3:
         return _operation(a, b)
     return _operation(a.unsqueeze(0), b.unsqueeze(0)).squeeze(0)

@@ -52,6 +52,8 @@ def threshold_proposals(
             the CPU the result is cut to the largest count. If it is too small, the proposals of
             the last thresholds are dropped.
 
+    Not differentiable: results carry no gradient.
+
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN or infinite activations or
             thresholds (on CUDA values are not read back, so not checked: they cannot lead out of
@@ -61,7 +63,7 @@ def threshold_proposals(
         cas = cas.float()
     cas = _checks.check_tensor("cas", cas, "(G, T), or (T,) for one group,", (1, 2))
     batched = cas.dim() == 2
-    cas = cas if batched else cas.unsqueeze(0)
+    cas = cas.detach() if batched else cas.detach().unsqueeze(0)
     groups, num_snippets = cas.shape
     thresholds = _check_thresholds(thresholds, groups, cas.device)
     if lengths is not None:

@@ -99,7 +99,9 @@ class ScheduleConfig(Section):
         if not self.refresh or sorted(set(self.refresh)) != self.refresh:
             raise ValueError("refresh must name at least one epoch, in rising order")
         if self.refresh[-1] >= self.epochs:
-            raise ValueError(f"the last refresh ({self.refresh[-1]}) must come before epoch {self.epochs}")
+            raise ValueError(
+                f"the last refresh ({self.refresh[-1]}) must come before epoch {self.epochs}"
+            )
         ends = [phase.until for phase in self.target]
         if sorted(set(ends)) != ends or not ends or ends[-1] < self.epochs:
             raise ValueError(f"target phases must rise and reach epoch {self.epochs}")
@@ -181,7 +183,9 @@ class Config(Section):
         ):
             ends = [step.until for step in steps]
             if not ends or sorted(set(ends)) != ends or ends[-1] < self.schedule.epochs:
-                raise ValueError(f"{name} must rise in epochs and reach epoch {self.schedule.epochs}")
+                raise ValueError(
+                    f"{name} must rise in epochs and reach epoch {self.schedule.epochs}"
+                )
         if self.testing.classes == "known":
             raise ValueError('testing.classes must be "scored": labels are not known at test time')
         return self
@@ -189,7 +193,9 @@ class Config(Section):
 
 def presets() -> list[str]:
     folder = resources.files("gaufuse.configs")
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
 
 
 def load_config(source: str | Path, overrides: list[str] | None = None) -> Config:

@@ -1,8 +1,8 @@
 """Data sets on disk: dataset.toml, annotations.json (or .json.gz), features/<video>.npy.
 
-    dataset.toml   name, snippet_seconds, feature_dim, training_subset, testing_subset, classes
-    annotations    ActivityNet style, seconds
-    features       (snippets, feature_dim) float16 or float32
+dataset.toml   name, snippet_seconds, feature_dim, training_subset, testing_subset, classes
+annotations    ActivityNet style, seconds
+features       (snippets, feature_dim) float16 or float32
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ def load_info(root: str | Path) -> DatasetInfo:
         if field not in table:
             raise ValueError(f"{path} has no {field!r}")
         if not isinstance(table[field], (int, float) if kind is float else kind):
-            raise ValueError(f"{path}: {field} must be of type {kind.__name__}, got {table[field]!r}")
+            raise ValueError(
+                f"{path}: {field} must be of type {kind.__name__}, got {table[field]!r}"
+            )
     if table["snippet_seconds"] <= 0 or table["feature_dim"] <= 0:
         raise ValueError(f"{path}: snippet_seconds and feature_dim must be positive")
     classes = [str(label) for label in table["classes"]]
@@ -189,5 +191,7 @@ def _load_features(info: DatasetInfo, name: str) -> torch.Tensor:
     bad = ~np.isfinite(array)
     if bad.any():
         snippet = int(np.flatnonzero(bad.any(axis=1))[0])
-        raise ValueError(f"{path} has {int(bad.sum())} NaN or infinite values, first in snippet {snippet}")
+        raise ValueError(
+            f"{path} has {int(bad.sum())} NaN or infinite values, first in snippet {snippet}"
+        )
     return torch.from_numpy(array if array.dtype != np.float64 else array.astype(np.float32))

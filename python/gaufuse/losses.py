@@ -50,7 +50,8 @@ def step_losses(
         target: None before the first refresh.
     """
     losses = {
-        "foreground": config.foreground_weight * _foreground(outputs, labels, mask, remembered, config)
+        "foreground": config.foreground_weight
+        * _foreground(outputs, labels, mask, remembered, config)
     }
     if config.background_weight:
         background = _background(outputs, labels, remembered, config)

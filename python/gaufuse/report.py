@@ -57,13 +57,13 @@ class ProgressLine:
             self._printed = now
             pace = (now - self._started) / max(1, self._done - self._first)
             left = pace * (self._total - self._done)
-            self._console.print(f"{self._title} {self._done}/{self._total}, {left:.0f} s left  {note}")
+            self._console.print(
+                f"{self._title} {self._done}/{self._total}, {left:.0f} s left  {note}"
+            )
 
 
 @contextlib.contextmanager
-def progress(
-    console: Console, title: str, total: int, done: int = 0
-) -> Iterator[ProgressLine]:
+def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[ProgressLine]:
     with ProgressLine(console, title, total, done) as line:
         yield line
 

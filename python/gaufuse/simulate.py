@@ -31,6 +31,7 @@ class SimulationSettings:
     instances: tuple[int, int] = (2, 6)  # per class of a video
     instance_snippets: tuple[int, int] = (6, 24)
     salient: tuple[float, float] = (0.35, 0.65)  # share of an instance that shows it strongly
+    burst_snippets: tuple[int, int] = (1, 3)  # which comes in bursts of so many snippets
     weak_action: float = 0.45  # strength of the rest
     context: float = 0.7  # strength of the context around an action
     context_snippets: tuple[int, int] = (2, 8)  # on each side
@@ -139,11 +140,13 @@ def _make_video(
 
 
 def _strength(rng: np.random.Generator, length: int, settings: SimulationSettings) -> np.ndarray:
-    """(length,) how strongly an instance shows its action, over its course."""
-    salient = max(1, round(length * rng.uniform(*settings.salient)))
-    start = int(rng.integers(0, length - salient, endpoint=True))
+    """(length,) how strongly an instance shows its action: in bursts, weakly in between."""
     strength = np.full(length, settings.weak_action)
-    strength[start : start + salient] = 1.0
+    salient = max(1, round(length * rng.uniform(*settings.salient)))
+    while (strength == 1.0).sum() < salient:
+        start = int(rng.integers(0, length))
+        burst = int(rng.integers(*settings.burst_snippets, endpoint=True))
+        strength[start : start + burst] = 1.0
     return strength
 
 

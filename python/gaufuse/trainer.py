@@ -1,4 +1,4 @@
-"""The training loop: base phase, label refreshes, labels, delta labels (method sections 2 and 5)."""
+"""The training loop: base phase, label refreshes, labels, delta labels (method sections 2, 5)."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Trainer:
         state = load_checkpoint(self.folder.checkpoint)
         if state.config != self.config.model_dump(mode="json"):
             raise ValueError(
-                f"{self.folder.checkpoint} was made with another configuration ({self.folder.config}); "
-                "resume with that one, or train into another folder"
+                f"{self.folder.checkpoint} was made with another configuration "
+                f"({self.folder.config}); resume with that one, or train into another folder"
             )
         if state.classes != self.dataset.info.classes:
             raise ValueError(f"{self.folder.checkpoint} was trained on other classes")

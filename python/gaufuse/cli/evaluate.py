@@ -1,8 +1,8 @@
 """Mean average precision of detections.
 
-PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON or a W-TALC annotation folder; both may
-be gzip. Without --subset, where the predictions lie in one subset of the ground truth, that one is
-used.
+PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON or a W-TALC annotation folder; JSON may
+be gzip. Without --subset, where the predictions lie in one subset of the ground truth, that one
+is used.
 
   gaufuse evaluate runs/first/predictions.json data/annotations.json --subset testing
   gaufuse evaluate detections.json.gz Thumos14reduced-Annotations --protocol thumos \\
@@ -65,7 +65,9 @@ def run(options: argparse.Namespace) -> None:
         ambiguous=options.ambiguous,
     )
     if result.ignored_videos:
-        console.print(f"{result.ignored_videos} videos with predictions have no ground truth: left out")
+        console.print(
+            f"{result.ignored_videos} videos with predictions have no ground truth: left out"
+        )
     _print(console, result, options)
     if options.json:
         _write(options.json, result, options)

@@ -1,7 +1,8 @@
 """Post-process detections: fuse or suppress overlapping segments.
 
-PREDICTIONS are ActivityNet-style JSON files, plain or gzip; the detections of several files (several
-models) are pooled. Each class of each video is one group; all groups go through the kernels at once.
+PREDICTIONS are ActivityNet-style JSON files, plain or gzip; the detections of several files
+(several models) are pooled. Each class of each video is one group; all groups go through the
+kernels at once.
 
   gaufuse fuse detections.json -o fused.json
   gaufuse fuse model_a.json.gz model_b.json.gz -o both.json.gz --overlap iou --threshold 0.5

@@ -101,7 +101,9 @@ def _make(
     column = {name: c for c, name in enumerate(classes)}
     unknown = {x for entry in detections.values() for x in entry.labels} - set(column)
     if unknown:
-        raise ValueError(f"{options.input} has class {min(unknown)!r}, which --classes does not list")
+        raise ValueError(
+            f"{options.input} has class {min(unknown)!r}, which --classes does not list"
+        )
     labels = {
         video: np.zeros((length, len(classes)), dtype=np.float32)
         for video, length in lengths.items()
@@ -210,9 +212,7 @@ def _write(
         return
     ensure_writable_folder(output)
     for video, values in labels.items():
-        write_atomically(
-            output / f"{video}.npy", lambda file, values=values: np.save(file, values)
-        )
+        write_atomically(output / f"{video}.npy", lambda file, values=values: np.save(file, values))
     index = {
         "classes": classes,
         "snippet_seconds": options.snippet_seconds,

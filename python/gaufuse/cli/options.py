@@ -14,7 +14,7 @@ def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
         type=float,
         default=temperature,
         metavar="TAU",
-        help="members weigh exp(score / TAU): lower trusts the best ones more (default %(default)s)",
+        help="members weigh exp(score / TAU): lower trusts the best more (default %(default)s)",
     )
     group.add_argument(
         "--overlap",

@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> None:
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, console)
-    folder = prepare_folder(options.output, options.resume, options.overwrite)
     device = _device(options.device)
+    folder = prepare_folder(options.output, options.resume, options.overwrite)
     console.print(
         f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} test "
         f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on {device}"
