@@ -1,7 +1,7 @@
 """Mean average precision of detections.
 
-PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON or a W-TALC annotation folder; JSON may
-be gzip. Without --subset, where the predictions lie in one subset of the ground truth, that one
+PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON or a W-TALC annotation folder; JSON
+may be gzip. Without --subset, where the predictions lie in one subset of the ground truth, that one
 is used.
 
   gaufuse evaluate runs/first/predictions.json data/annotations.json --subset testing
