@@ -7,22 +7,24 @@
 #include "cpu/check_values.h"
 #include "cpu/parallel.h"
 #include "cpu/score_order.h"
+#include "cpu/segment_index.h"
 #include "gaufuse/groups.h"
 
 namespace gaufuse {
 namespace {
 
 // Buffers that a thread keeps from group to group.
+template <typename T>
 struct Scratch {
-  std::vector<int32_t> order;      // segments still alive, best first
-  std::vector<Segment> remaining;  // their boundaries, in the same order
-  std::vector<int32_t> members;    // of the current cluster, seed first
+  ScoreOrder<T> order;
+  SegmentIndex index;
+  std::vector<int32_t> members;  // of the current cluster, seed first
 };
 
 template <typename T>
 class GroupFusion {
  public:
-  GroupFusion(const FuseSegmentsParams<T>& params, int64_t group, Scratch& scratch)
+  GroupFusion(const FuseSegmentsParams<T>& params, int64_t group, Scratch<T>& scratch)
       : params_(params),
         scratch_(scratch),
         count_(valid_count(params.counts, group, params.capacity)),
@@ -36,47 +38,31 @@ class GroupFusion {
         fused_count_(params.fused_counts[group]) {}
 
   void run() {
-    score_order(scores_, count_, scratch_.order);
-    scratch_.remaining.resize(count_);
-    for (int64_t i = 0; i < count_; ++i) scratch_.remaining[i] = segment(scratch_.order[i]);
+    const int32_t* order = scratch_.order.sort(scores_, count_);
+    // Below a threshold of zero even segments far apart belong together.
+    scratch_.index.build(segments_, count_, params_.threshold >= 0.0);
     int64_t clusters = 0;
-    for (int64_t alive = count_; alive > 0; ++clusters) {
-      alive = take_cluster(alive);
-      write_cluster(clusters);
+    for (int64_t i = 0; i < count_; ++i) {
+      if (!scratch_.index.alive(order[i])) continue;
+      take_cluster(order[i]);
+      write_cluster(clusters++);
     }
     fused_count_ = clusters;
     pad(clusters);
   }
 
  private:
-  Segment segment(int32_t index) const {
-    return Segment{static_cast<double>(segments_[2 * index]),
-                   static_cast<double>(segments_[2 * index + 1])};
-  }
-
-  // Moves the first segment and all that overlap it to `members`, closes the gaps among the rest
-  // and returns how many are left.
-  int64_t take_cluster(int64_t alive) {
-    int32_t* order = scratch_.order.data();
-    Segment* remaining = scratch_.remaining.data();
-    const Segment seed = remaining[0];
-    scratch_.members.resize(alive);
-    int32_t* members = scratch_.members.data();
-    int64_t taken = 0;
-    int64_t left = 0;
-    members[taken++] = order[0];
-    for (int64_t i = 1; i < alive; ++i) {
-      const Segment candidate = remaining[i];
+  // Moves the seed and all that overlap it from the index to `members`.
+  void take_cluster(int32_t seed_index) {
+    const Segment seed = scratch_.index.segment(seed_index);
+    scratch_.members.assign(1, seed_index);
+    scratch_.index.remove(seed_index);
+    scratch_.index.sweep(seed, params_.length_offset, [&](int32_t index, Segment candidate) {
       const bool member = segment_overlap(seed, candidate, params_.overlap, params_.length_offset) >
                           params_.threshold;
-      members[taken] = order[i];
-      order[left] = order[i];
-      remaining[left] = candidate;
-      taken += member;
-      left += !member;
-    }
-    scratch_.members.resize(taken);
-    return left;
+      if (member) scratch_.members.push_back(index);
+      return member;
+    });
   }
 
   void write_cluster(int64_t cluster) {
@@ -114,7 +100,7 @@ class GroupFusion {
   }
 
   const FuseSegmentsParams<T>& params_;
-  Scratch& scratch_;
+  Scratch<T>& scratch_;
   const int64_t count_;
   const T* segments_;
   const T* scores_;
@@ -138,7 +124,7 @@ Status fuse_segments_cpu(const FuseSegmentsParams<T>& params, int threads) {
   GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
   GAUFUSE_RETURN_IF_BAD(check_finite("weights", params.weights, params.counts, groups, capacity));
   parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch scratch;
+    thread_local Scratch<T> scratch;
     for (int64_t g = begin; g < end; ++g) GroupFusion<T>(params, g, scratch).run();
   });
   return Status();
