@@ -112,6 +112,30 @@ void threshold_proposals(const Launch& launch, uintptr_t cas, uintptr_t threshol
   });
 }
 
+void count_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds, uintptr_t lengths,
+                     uintptr_t counts, int64_t groups, int64_t num_snippets, int64_t num_thresholds,
+                     int64_t min_length, bool thresholds_per_group) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    ThresholdProposalsParams<T> params{};
+    params.cas = pointer<T>(cas);
+    params.thresholds = pointer<double>(thresholds);
+    params.lengths = pointer<int64_t>(lengths);
+    params.counts = pointer<int64_t>(counts);
+    params.groups = groups;
+    params.num_snippets = num_snippets;
+    params.num_thresholds = num_thresholds;
+    params.min_length = min_length;
+    params.thresholds_per_group = thresholds_per_group;
+    Status status;
+    {
+      py::gil_scoped_release release;
+      status = count_proposals_cpu(params, launch.threads);
+    }
+    raise_if_bad(status);
+  });
+}
+
 void fuse_segments(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t weights,
                    uintptr_t counts, uintptr_t fused_segments, uintptr_t fused_scores,
                    uintptr_t fused_counts, uintptr_t assignment, uintptr_t shares, int64_t groups,
@@ -205,6 +229,7 @@ PYBIND11_MODULE(_native, module) {
            py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
 
   module.def("threshold_proposals", &threshold_proposals);
+  module.def("count_proposals", &count_proposals);
   module.def("fuse_segments", &fuse_segments);
   module.def("interval_membership", &interval_membership);
   module.def("nms", &nms);

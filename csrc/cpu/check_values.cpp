@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "gaufuse/groups.h"
-
 namespace gaufuse {
 namespace {
 
@@ -18,40 +16,31 @@ bool all_finite(const T* values, int64_t size) {
 }  // namespace
 
 template <typename T>
-Status check_finite(const char* name, const T* values, const int64_t* counts, int64_t groups,
-                    int64_t capacity) {
-  for (int64_t g = 0; g < groups; ++g) {
-    const T* row = values + g * capacity;
-    const int64_t count = valid_count(counts, g, capacity);
-    if (all_finite(row, count)) continue;
-    int64_t i = 0;
-    while (std::isfinite(row[i])) ++i;
-    return make_status(Code::invalid_argument, "%s must be finite, got %g at [%lld, %lld]", name,
-                       static_cast<double>(row[i]), static_cast<long long>(g),
-                       static_cast<long long>(i));
-  }
-  return Status();
+Status check_finite(const char* name, const T* values, int64_t count, int64_t group) {
+  if (all_finite(values, count)) return Status();
+  int64_t i = 0;
+  while (std::isfinite(values[i])) ++i;
+  return make_status(Code::invalid_argument, "%s must be finite, got %g at [%lld, %lld]", name,
+                     static_cast<double>(values[i]), static_cast<long long>(group),
+                     static_cast<long long>(i));
 }
 
 template <typename T>
-Status check_segments(const char* name, const T* segments, const int64_t* counts, int64_t groups,
-                      int64_t capacity) {
-  for (int64_t g = 0; g < groups; ++g) {
-    const T* row = segments + 2 * g * capacity;
-    const int64_t count = valid_count(counts, g, capacity);
-    for (int64_t i = 0; i < count; ++i) {
-      const T start = row[2 * i];
-      const T end = row[2 * i + 1];
-      if (std::isfinite(start) && std::isfinite(end) && start <= end) continue;
-      const bool finite = std::isfinite(start) && std::isfinite(end);
-      return make_status(Code::invalid_argument,
-                         finite ? "%s must have end >= start, got [%g, %g] at [%lld, %lld]"
-                                : "%s must be finite, got [%g, %g] at [%lld, %lld]",
-                         name, static_cast<double>(start), static_cast<double>(end),
-                         static_cast<long long>(g), static_cast<long long>(i));
-    }
+Status check_segments(const char* name, const T* segments, int64_t count, int64_t group) {
+  int64_t bad = 0;
+  for (int64_t i = 0; i < count; ++i) bad += !(segments[2 * i] <= segments[2 * i + 1]);
+  if (bad == 0 && all_finite(segments, 2 * count)) return Status();
+  for (int64_t i = 0;; ++i) {
+    const T start = segments[2 * i];
+    const T end = segments[2 * i + 1];
+    const bool finite = std::isfinite(start) && std::isfinite(end);
+    if (finite && start <= end) continue;
+    return make_status(Code::invalid_argument,
+                       finite ? "%s must have end >= start, got [%g, %g] at [%lld, %lld]"
+                              : "%s must be finite, got [%g, %g] at [%lld, %lld]",
+                       name, static_cast<double>(start), static_cast<double>(end),
+                       static_cast<long long>(group), static_cast<long long>(i));
   }
-  return Status();
 }
 
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity) {
@@ -65,9 +54,9 @@ Status check_counts(const char* name, const int64_t* counts, int64_t groups, int
   return Status();
 }
 
-template Status check_finite(const char*, const float*, const int64_t*, int64_t, int64_t);
-template Status check_finite(const char*, const double*, const int64_t*, int64_t, int64_t);
-template Status check_segments(const char*, const float*, const int64_t*, int64_t, int64_t);
-template Status check_segments(const char*, const double*, const int64_t*, int64_t, int64_t);
+template Status check_finite(const char*, const float*, int64_t, int64_t);
+template Status check_finite(const char*, const double*, int64_t, int64_t);
+template Status check_segments(const char*, const float*, int64_t, int64_t);
+template Status check_segments(const char*, const double*, int64_t, int64_t);
 
 }  // namespace gaufuse

@@ -3,23 +3,45 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 
 #include "gaufuse/status.h"
 
 namespace gaufuse {
 
-// values: (groups, capacity), of which the first counts[g] of each row are checked.
+// The first `count` values of a group are finite.
 template <typename T>
-Status check_finite(const char* name, const T* values, const int64_t* counts, int64_t groups,
-                    int64_t capacity);
+Status check_finite(const char* name, const T* values, int64_t count, int64_t group);
 
-// segments: (groups, capacity, 2); finite, and end >= start.
+// The first `count` segments of a group are finite, with end >= start.
 template <typename T>
-Status check_segments(const char* name, const T* segments, const int64_t* counts, int64_t groups,
-                      int64_t capacity);
+Status check_segments(const char* name, const T* segments, int64_t count, int64_t group);
 
-// counts: (groups,), each in [0, capacity].
+// counts: (groups,) or null, each in [0, capacity].
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity);
+
+// The bad value with the lowest group, whichever thread met it first: groups are checked by the
+// threads that work on them.
+class FirstError {
+ public:
+  // True where there is an error, which is kept if no lower group has one.
+  bool add(const Status& status, int64_t group) {
+    if (status.ok()) return false;
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (status_.ok() || group < group_) {
+      status_ = status;
+      group_ = group;
+    }
+    return true;
+  }
+
+  const Status& status() const { return status_; }
+
+ private:
+  std::mutex mutex_;
+  Status status_;
+  int64_t group_ = 0;
+};
 
 }  // namespace gaufuse
 

@@ -27,6 +27,7 @@ class GroupFusion {
   GroupFusion(const FuseSegmentsParams<T>& params, int64_t group, Scratch<T>& scratch)
       : params_(params),
         scratch_(scratch),
+        group_(group),
         count_(valid_count(params.counts, group, params.capacity)),
         segments_(params.segments + 2 * group * params.capacity),
         scores_(params.scores + group * params.capacity),
@@ -36,6 +37,12 @@ class GroupFusion {
         assignment_(params.assignment + group * params.capacity),
         shares_(params.shares + group * params.capacity),
         fused_count_(params.fused_counts[group]) {}
+
+  Status check() const {
+    GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group_));
+    GAUFUSE_RETURN_IF_BAD(check_finite("scores", scores_, count_, group_));
+    return check_finite("weights", weights_, count_, group_);
+  }
 
   void run() {
     const int32_t* order = scratch_.order.sort(scores_, count_);
@@ -101,6 +108,7 @@ class GroupFusion {
 
   const FuseSegmentsParams<T>& params_;
   Scratch<T>& scratch_;
+  const int64_t group_;
   const int64_t count_;
   const T* segments_;
   const T* scores_;
@@ -119,15 +127,15 @@ Status fuse_segments_cpu(const FuseSegmentsParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("weights", params.weights, params.counts, groups, capacity));
+  FirstError error;
   parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch<T> scratch;
-    for (int64_t g = begin; g < end; ++g) GroupFusion<T>(params, g, scratch).run();
+    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
+    for (int64_t g = begin; g < end; ++g) {
+      GroupFusion<T> group(params, g, scratch);
+      if (!error.add(group.check(), g)) group.run();
+    }
   });
-  return Status();
+  return error.status();
 }
 
 template Status fuse_segments_cpu(const FuseSegmentsParams<float>&, int);

@@ -22,8 +22,9 @@ Status interval_membership_cpu(const IntervalMembershipParams<T>& params, int th
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, params.groups, capacity));
   GAUFUSE_RETURN_IF_BAD(
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, params.groups, capacity));
+  for (int64_t g = 0; g < params.groups; ++g)
+    GAUFUSE_RETURN_IF_BAD(check_segments("segments", params.segments + 2 * g * capacity,
+                                         valid_count(params.counts, g, capacity), g));
   const int64_t rows = params.groups * capacity;
   parallel_for(rows, grain_for(params.num_snippets), threads, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -18,6 +18,14 @@ struct Scratch {
 };
 
 template <typename T>
+Status check_group(const NmsParams<T>& params, int64_t group) {
+  const int64_t count = valid_count(params.counts, group, params.capacity);
+  GAUFUSE_RETURN_IF_BAD(
+      check_segments("segments", params.segments + 2 * group * params.capacity, count, group));
+  return check_finite("scores", params.scores + group * params.capacity, count, group);
+}
+
+template <typename T>
 void nms_group(const NmsParams<T>& params, int64_t group, Scratch<T>& scratch) {
   const int64_t count = valid_count(params.counts, group, params.capacity);
   int64_t* keep = params.keep + group * params.capacity;
@@ -45,14 +53,13 @@ Status nms_cpu(const NmsParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  FirstError error;
   parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch<T> scratch;
-    for (int64_t g = begin; g < end; ++g) nms_group(params, g, scratch);
+    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
+    for (int64_t g = begin; g < end; ++g)
+      if (!error.add(check_group(params, g), g)) nms_group(params, g, scratch);
   });
-  return Status();
+  return error.status();
 }
 
 template Status nms_cpu(const NmsParams<float>&, int);

@@ -17,4 +17,12 @@ void parallel_for(int64_t items, int64_t grain, int threads,
 // A grain for groups of equal cost: chunks of at least `min_work` units of work.
 int64_t grain_for(int64_t work_per_item, int64_t min_work = 32768);
 
+// A thread's own Scratch, kept between calls. Out of line: inlined, the compiler looks the address
+// up again at every use.
+template <typename Scratch>
+__attribute__((noinline)) Scratch& thread_scratch() {
+  static thread_local Scratch scratch;
+  return scratch;
+}
+
 }  // namespace gaufuse

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -22,33 +23,31 @@ class SegmentIndex {
   // Builds the index of (count, 2) segments; `binned` false puts all of them into one cell.
   template <typename T>
   void build(const T* segments, int64_t count, bool binned) {
-    measure(segments, count, binned);
-    cell_of_.resize(count);
-    first_.assign(cells_ + 1, 0);
+    choose_cells(segments, count, binned);
+    places_.resize(count);
+    first_.assign(cells_ + 2, 0);
     for (int64_t i = 0; i < count; ++i) {
-      cell_of_[i] = find_cell(segments[2 * i], segments[2 * i + 1]);
-      ++first_[cell_of_[i] + 1];
+      places_[i] = place(load(segments, i));
+      ++octaves_[places_[i].octave].left;
+      ++first_[places_[i].cell + 2];
     }
-    for (int64_t cell = 0; cell < cells_; ++cell) first_[cell + 1] += first_[cell];
+    // first_ is filled one place ahead, so that counting up while placing leaves it right.
+    for (int64_t cell = 0; cell < cells_; ++cell) first_[cell + 2] += first_[cell + 1];
     slots_.resize(count);
-    slot_of_.resize(count);
-    next_.assign(first_.begin(), first_.end() - 1);
     for (int64_t i = 0; i < count; ++i) {
-      const int32_t slot = next_[cell_of_[i]]++;
-      slot_of_[i] = slot;
-      slots_[slot] = Slot{static_cast<double>(segments[2 * i]),
-                          static_cast<double>(segments[2 * i + 1]), static_cast<int32_t>(i)};
+      places_[i].slot = first_[places_[i].cell + 1]++;
+      slots_[places_[i].slot] = Slot{load(segments, i), static_cast<int32_t>(i)};
     }
   }
 
-  bool alive(int32_t index) const { return !is_removed(slots_[slot_of_[index]]); }
+  bool alive(int32_t index) const { return !removed(slots_[places_[index].slot]); }
 
-  Segment segment(int32_t index) const {
-    const Slot& slot = slots_[slot_of_[index]];
-    return Segment{slot.start, slot.end};
+  Segment segment(int32_t index) const { return slots_[places_[index].slot].segment; }
+
+  void remove(int32_t index) {
+    remove(slots_[places_[index].slot]);
+    --octaves_[places_[index].octave].left;
   }
-
-  void remove(int32_t index) { remove(slots_[slot_of_[index]]); }
 
   // Calls take(index, segment) for every segment left that comes within `reach` of the window, and
   // maybe for others; removes those for which it returns true. Order: by octave, then by cell.
@@ -56,98 +55,109 @@ class SegmentIndex {
   void sweep(Segment window, double reach, Take take) {
     const double low = window.start - reach;
     const double high = window.end + reach;
-    for (const Octave& octave : octaves_) {
-      const int64_t begin =
-          clamp_cell((low - 2.0 * octave.width - origin_) / octave.width - 1.0, octave.cells);
-      const int64_t end = clamp_cell((high - origin_) / octave.width + 1.0, octave.cells);
-      Slot* slot = slots_.data() + first_[octave.first_cell + begin];
-      Slot* const stop = slots_.data() + first_[octave.first_cell + end + 1];
-      for (; slot != stop; ++slot) {
-        // Removed segments fail here too.
-        if (everything_ ? is_removed(*slot) : !(slot->start <= high && slot->end >= low)) continue;
-        if (take(slot->index, Segment{slot->start, slot->end})) remove(*slot);
+    for (Octave& octave : octaves_) {
+      if (octave.left == 0) continue;
+      // Segments are shorter than two cells; one cell to spare on each side makes up for rounding.
+      const int64_t begin = cell_at((low - origin_) * octave.per_width - 3.0, octave);
+      const int64_t end = cell_at((high - origin_) * octave.per_width + 1.0, octave) + 1;
+      Slot* const stop = slots_.data() + first_[end];
+      for (Slot* slot = slots_.data() + first_[begin]; slot != stop; ++slot) {
+        const Segment segment = slot->segment;
+        if (everything_ ? removed(*slot) : !(segment.start <= high && segment.end >= low)) continue;
+        if (!take(slot->index, segment)) continue;
+        remove(*slot);
+        --octave.left;
       }
     }
   }
 
  private:
   struct Slot {
-    double start;
-    double end;
+    Segment segment;  // past everything, once removed: a search passes over it
     int32_t index;
   };
 
+  struct Place {
+    int32_t cell;
+    int32_t slot;
+    int32_t octave;
+  };
+
   struct Octave {
-    double width;  // of a cell; segments are shorter than two of them
+    double per_width;  // cells per unit of time
     int64_t first_cell;
     int64_t cells;
+    int64_t left;  // segments not removed
   };
 
   static constexpr double kFar = std::numeric_limits<double>::infinity();
 
-  static bool is_removed(const Slot& slot) { return slot.start == kFar; }
-
-  static void remove(Slot& slot) {
-    slot.start = kFar;
-    slot.end = -kFar;
+  template <typename T>
+  static Segment load(const T* segments, int64_t index) {
+    return Segment{static_cast<double>(segments[2 * index]),
+                   static_cast<double>(segments[2 * index + 1])};
   }
 
+  static bool removed(const Slot& slot) { return slot.segment.start == kFar; }
+
+  static void remove(Slot& slot) { slot.segment = Segment{kFar, -kFar}; }
+
   template <typename T>
-  void measure(const T* segments, int64_t count, bool binned) {
+  void choose_cells(const T* segments, int64_t count, bool binned) {
     double first = kFar;
     double last = -kFar;
     double longest = 0.0;
     for (int64_t i = 0; i < count; ++i) {
-      const double start = static_cast<double>(segments[2 * i]);
-      const double end = static_cast<double>(segments[2 * i + 1]);
-      first = std::min(first, start);
-      last = std::max(last, end);
-      longest = std::max(longest, end - start);
+      const Segment segment = load(segments, i);
+      first = std::min(first, segment.start);
+      last = std::max(last, segment.end);
+      longest = std::max(longest, segment.end - segment.start);
     }
     octaves_.clear();
-    origin_ = count > 0 ? first : 0.0;
-    const double span = last - first;
-    // About as many cells as segments in the finest octave.
-    const double width = span / static_cast<double>(std::max<int64_t>(1, count));
-    everything_ = !binned || !(width > 0.0) || !std::isnormal(width) || !std::isfinite(span);
     cells_ = 0;
-    if (everything_) {
-      octaves_.push_back(Octave{1.0, 0, 1});
-      cells_ = 1;
-      return;
-    }
-    finest_ = width;
-    for (double w = width;; w *= 2.0) {
-      const int64_t cells = static_cast<int64_t>(span / w) + 1;
-      octaves_.push_back(Octave{w, cells_, cells});
+    // About as many cells as segments in the finest octave.
+    const double width = (last - first) / static_cast<double>(std::max<int64_t>(1, count));
+    everything_ = !binned || !(width > 0.0) || !std::isnormal(width);
+    origin_ = everything_ ? 0.0 : first;
+    per_finest_ = everything_ ? 0.0 : 1.0 / width;
+    const int octaves = everything_ ? 1 : octave_of(longest) + 1;
+    double per_width = per_finest_;
+    for (int octave = 0; octave < octaves; ++octave, per_width *= 0.5) {
+      const int64_t cells = everything_ ? 1 : static_cast<int64_t>((last - first) * per_width) + 1;
+      octaves_.push_back(Octave{per_width, cells_, cells, 0});
       cells_ += cells;
-      if (longest < 2.0 * w) return;
     }
   }
 
-  int32_t find_cell(double start, double end) const {
-    if (everything_) return 0;
-    const double ratio = (end - start) / finest_;
-    const int octave =
-        ratio < 2.0 ? 0 : std::min<int>(std::ilogb(ratio), static_cast<int>(octaves_.size()) - 1);
+  Place place(Segment segment) const {
+    if (everything_) return Place{0, 0, 0};
+    const int octave = octave_of(segment.end - segment.start);
     const Octave& own = octaves_[octave];
-    return static_cast<int32_t>(own.first_cell +
-                                clamp_cell((start - origin_) / own.width, own.cells));
+    const int64_t cell = cell_at((segment.start - origin_) * own.per_width, own);
+    return Place{static_cast<int32_t>(cell), 0, octave};
   }
 
-  static int64_t clamp_cell(double cell, int64_t cells) {
-    if (!(cell > 0.0)) return 0;
-    return cell < static_cast<double>(cells) ? static_cast<int64_t>(cell) : cells - 1;
+  // Octave k holds lengths from 2^k up to 2^(k + 1) finest cells; the first also what is shorter.
+  int octave_of(double length) const {
+    const double cells = length * per_finest_;
+    if (cells < 2.0) return 0;
+    uint64_t bits;  // the exponent of a number above one is its octave
+    std::memcpy(&bits, &cells, sizeof(bits));
+    return static_cast<int>(bits >> 52) - 1023;
+  }
+
+  static int64_t cell_at(double position, const Octave& octave) {
+    if (!(position > 0.0)) return octave.first_cell;
+    const bool inside = position < static_cast<double>(octave.cells);
+    return octave.first_cell + (inside ? static_cast<int64_t>(position) : octave.cells - 1);
   }
 
   std::vector<Octave> octaves_;
-  std::vector<int32_t> first_;    // (cells + 1,) first slot of each cell
-  std::vector<int32_t> next_;     // while building
-  std::vector<int32_t> cell_of_;  // of each segment
-  std::vector<int32_t> slot_of_;  // of each segment
-  std::vector<Slot> slots_;
+  std::vector<int32_t> first_;  // (cells + 2,) first slot of each cell
+  std::vector<Place> places_;   // of each segment
+  std::vector<Slot> slots_;     // by cell
   double origin_ = 0.0;
-  double finest_ = 1.0;
+  double per_finest_ = 0.0;  // finest cells per unit of time
   int64_t cells_ = 0;
   bool everything_ = false;
 };

@@ -7,8 +7,10 @@ namespace gaufuse {
 
 template <typename T>
 Status segment_iou_cpu(const SegmentIouParams<T>& params, int threads) {
-  GAUFUSE_RETURN_IF_BAD(check_segments("a", params.a, nullptr, params.groups, params.num_a));
-  GAUFUSE_RETURN_IF_BAD(check_segments("b", params.b, nullptr, params.groups, params.num_b));
+  for (int64_t g = 0; g < params.groups; ++g) {
+    GAUFUSE_RETURN_IF_BAD(check_segments("a", params.a + 2 * g * params.num_a, params.num_a, g));
+    GAUFUSE_RETURN_IF_BAD(check_segments("b", params.b + 2 * g * params.num_b, params.num_b, g));
+  }
   const int64_t rows = params.groups * params.num_a;
   parallel_for(rows, grain_for(params.num_b), threads, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

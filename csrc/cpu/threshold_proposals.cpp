@@ -56,76 +56,102 @@ void for_each_run(const T* values, int64_t size, T threshold, Found found) {
   if (last) found(start, size);
 }
 
-template <typename T>
-class GroupProposals {
- public:
-  GroupProposals(const ThresholdProposalsParams<T>& params, int64_t group,
-                 std::vector<double>& prefix, ReachTable& reach)
-      : params_(params), group_(group), prefix_(prefix), reach_(reach) {}
+// Calls found(start, end) for every proposal of a group, in the order of thresholds, then time.
+template <typename T, typename Found>
+void for_each_proposal(const ThresholdProposalsParams<T>& params, int64_t group, Found found) {
+  const T* cas = params.cas + group * params.num_snippets;
+  const int64_t size = valid_count(params.lengths, group, params.num_snippets);
+  const double* thresholds =
+      params.thresholds + (params.thresholds_per_group ? group * params.num_thresholds : 0);
+  for (int64_t h = 0; h < params.num_thresholds; ++h)
+    for_each_run(cas, size, round_down<T>(thresholds[h]), [&](int64_t start, int64_t end) {
+      if (end - start >= params.min_length) found(start, end);
+    });
+}
 
-  void run() {
-    const T* cas = params_.cas + group_ * params_.num_snippets;
-    const int64_t size = valid_count(params_.lengths, group_, params_.num_snippets);
-    prefix_.resize(params_.num_snippets + 1);
-    prefix_[0] = 0.0;
-    for (int64_t t = 0; t < size; ++t) prefix_[t + 1] = prefix_[t] + static_cast<double>(cas[t]);
-    const double* thresholds =
-        params_.thresholds + (params_.thresholds_per_group ? group_ * params_.num_thresholds : 0);
-    for (int64_t h = 0; h < params_.num_thresholds; ++h)
-      for_each_run(cas, size, round_down<T>(thresholds[h]),
-                   [&](int64_t start, int64_t end) { emit(start, end, size); });
-    params_.counts[group_] = count_;
-    pad();
-  }
-
- private:
-  void emit(int64_t start, int64_t end, int64_t size) {
-    if (end - start < params_.min_length || count_ == params_.capacity) return;
-    const Contrast contrast =
-        outer_inner_contrast(prefix_.data(), start, end, size, reach_(end - start));
-    const int64_t slot = group_ * params_.capacity + count_++;
-    params_.segments[2 * slot] = static_cast<T>(start);
-    params_.segments[2 * slot + 1] = static_cast<T>(end + 1);
-    params_.scores[slot] = static_cast<T>(contrast.score);
-    params_.weights[slot] = static_cast<T>(contrast.inner);
-  }
-
-  void pad() {
-    const int64_t first = group_ * params_.capacity + count_;
-    const int64_t last = (group_ + 1) * params_.capacity;
-    std::fill(params_.segments + 2 * first, params_.segments + 2 * last, T(0));
-    std::fill(params_.scores + first, params_.scores + last, T(0));
-    std::fill(params_.weights + first, params_.weights + last, T(0));
-  }
-
-  const ThresholdProposalsParams<T>& params_;
-  const int64_t group_;
-  std::vector<double>& prefix_;
-  ReachTable& reach_;
-  int64_t count_ = 0;
+struct Scratch {
+  std::vector<double> prefix;
+  ReachTable reach;
 };
 
+template <typename T>
+Status check_group(const ThresholdProposalsParams<T>& params, int64_t group) {
+  const int64_t size = valid_count(params.lengths, group, params.num_snippets);
+  GAUFUSE_RETURN_IF_BAD(check_finite("cas", params.cas + group * params.num_snippets, size, group));
+  const int64_t row = params.thresholds_per_group ? group : 0;
+  return check_finite("thresholds", params.thresholds + row * params.num_thresholds,
+                      params.num_thresholds, row);
+}
+
+template <typename T>
+void write_group(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch) {
+  const T* cas = params.cas + group * params.num_snippets;
+  const int64_t size = valid_count(params.lengths, group, params.num_snippets);
+  scratch.prefix.resize(params.num_snippets + 1);
+  double* prefix = scratch.prefix.data();
+  prefix[0] = 0.0;
+  for (int64_t t = 0; t < size; ++t) prefix[t + 1] = prefix[t] + static_cast<double>(cas[t]);
+
+  T* segments = params.segments + 2 * group * params.capacity;
+  T* scores = params.scores + group * params.capacity;
+  T* weights = params.weights + group * params.capacity;
+  int64_t count = 0;
+  for_each_proposal(params, group, [&](int64_t start, int64_t end) {
+    if (count == params.capacity) return;
+    const Contrast contrast =
+        outer_inner_contrast(prefix, start, end, size, scratch.reach(end - start));
+    segments[2 * count] = static_cast<T>(start);
+    segments[2 * count + 1] = static_cast<T>(end + 1);
+    scores[count] = static_cast<T>(contrast.score);
+    weights[count] = static_cast<T>(contrast.inner);
+    ++count;
+  });
+  params.counts[group] = count;
+  std::fill(segments + 2 * count, segments + 2 * params.capacity, T(0));
+  std::fill(scores + count, scores + params.capacity, T(0));
+  std::fill(weights + count, weights + params.capacity, T(0));
+}
+
+// Units of work of one group.
+template <typename T>
+int64_t group_work(const ThresholdProposalsParams<T>& params) {
+  return params.num_snippets * (4 + params.num_thresholds);
+}
+
 }  // namespace
+
+template <typename T>
+Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads) {
+  GAUFUSE_RETURN_IF_BAD(
+      check_counts("lengths", params.lengths, params.groups, params.num_snippets));
+  const int64_t grain = grain_for(group_work(params));
+  parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; ++g) {
+      int64_t count = 0;
+      for_each_proposal(params, g, [&](int64_t, int64_t) { ++count; });
+      params.counts[g] = count;
+    }
+  });
+  return Status();
+}
 
 template <typename T>
 Status threshold_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads) {
   GAUFUSE_RETURN_IF_BAD(
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
-  GAUFUSE_RETURN_IF_BAD(
-      check_finite("cas", params.cas, params.lengths, params.groups, params.num_snippets));
-  GAUFUSE_RETURN_IF_BAD(check_finite("thresholds", params.thresholds, nullptr,
-                                     params.thresholds_per_group ? params.groups : 1,
-                                     params.num_thresholds));
-  const int64_t work = params.num_snippets * (1 + params.num_thresholds);
-  parallel_for(params.groups, grain_for(work), threads, [&](int64_t begin, int64_t end) {
-    thread_local std::vector<double> prefix;
-    thread_local ReachTable reach;
-    reach.prepare(params.margin, params.margin_power, params.num_snippets);
-    for (int64_t g = begin; g < end; ++g) GroupProposals<T>(params, g, prefix, reach).run();
+  FirstError error;
+  const int64_t grain = grain_for(group_work(params));
+  parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
+    Scratch& scratch = thread_scratch<Scratch>();
+    scratch.reach.prepare(params.margin, params.margin_power, params.num_snippets);
+    for (int64_t g = begin; g < end; ++g)
+      if (!error.add(check_group(params, g), g)) write_group(params, g, scratch);
   });
-  return Status();
+  return error.status();
 }
 
+template Status count_proposals_cpu(const ThresholdProposalsParams<float>&, int);
+template Status count_proposals_cpu(const ThresholdProposalsParams<double>&, int);
 template Status threshold_proposals_cpu(const ThresholdProposalsParams<float>&, int);
 template Status threshold_proposals_cpu(const ThresholdProposalsParams<double>&, int);
 

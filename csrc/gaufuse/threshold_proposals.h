@@ -61,6 +61,10 @@ GAUFUSE_HD Contrast outer_inner_contrast(const double* prefix, int64_t start, in
   return Contrast{inner - outer, inner};
 }
 
+// Writes only counts: how many proposals each group has, whatever the capacity. (On CUDA a caller
+// would have to read them back; the kernel there works within a given capacity.)
+template <typename T>
+Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads);
 template <typename T>
 Status threshold_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads);
 template <typename T>

@@ -49,7 +49,7 @@ def threshold_proposals(
         margin, margin_power: reach of the ring. RSKP: 0.25, 1.
         max_proposals: room for proposals of a group. By default nothing is dropped: on CUDA and
             under torch.compile the room is the worst case, H * ((T + 1) // (min_length + 1)); on
-            the CPU the result is cut to the largest count. If it is too small, the proposals of
+            the CPU the proposals are counted first. If it is too small, the proposals of
             the last thresholds are dropped.
 
     Not differentiable: results carry no gradient.
@@ -71,17 +71,15 @@ def threshold_proposals(
     _checks.check_integer("min_length", min_length, 1)
     _checks.check_not_negative("margin", margin)
     _checks.check_not_negative("margin_power", margin_power)
-    capacity = max_proposals
-    if capacity is None:
-        capacity = thresholds.shape[-1] * ((num_snippets + 1) // (min_length + 1))
+    if max_proposals is not None:
+        capacity = _checks.check_integer("max_proposals", max_proposals, 0)
+    elif cas.device.type == "cpu" and not torch.compiler.is_compiling():
+        capacity = _most_proposals(cas, thresholds, lengths, min_length)
     else:
-        _checks.check_integer("max_proposals", max_proposals, 0)
-
+        capacity = thresholds.shape[-1] * ((num_snippets + 1) // (min_length + 1))
     result = Proposals(
         *_operation(cas, thresholds, lengths, capacity, min_length, margin, margin_power)
     )
-    if max_proposals is None and cas.device.type == "cpu" and not torch.compiler.is_compiling():
-        result = _cut(result)
     return result if batched else unbatch(result)
 
 
@@ -108,11 +106,30 @@ def _check_thresholds(
     return thresholds.to(device=device, dtype=torch.float64).contiguous()
 
 
-def _cut(result: Proposals) -> Proposals:
-    most = int(result.counts.max()) if result.counts.numel() else 0
-    return Proposals(
-        result.segments[:, :most], result.scores[:, :most], result.weights[:, :most], result.counts
+def _most_proposals(
+    cas: torch.Tensor, thresholds: torch.Tensor, lengths: torch.Tensor | None, min_length: int
+) -> int:
+    """The largest number of proposals of a group, on the CPU: counting costs much less than
+    writing the padding of the worst case."""
+    cas = cas.contiguous()
+    groups, num_snippets = cas.shape
+    if groups == 0:
+        return 0
+    counts = torch.empty(groups, dtype=torch.int64)
+    call_native(
+        _native.count_proposals,
+        cas,
+        cas,
+        thresholds,
+        lengths,
+        counts,
+        groups,
+        num_snippets,
+        thresholds.shape[-1],
+        min_length,
+        thresholds.dim() == 2,
     )
+    return int(counts.max())
 
 
 def _allocate(cas: torch.Tensor, capacity: int) -> Proposals:
