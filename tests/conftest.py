@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch; see gaufuse/cli/__init__.py
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

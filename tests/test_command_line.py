@@ -148,7 +148,7 @@ def test_simulate_train_resume_evaluate(tmp_path, capsys):
     data, run = tiny_dataset(tmp_path / "data"), tmp_path / "run"
     settings = [part for setting in SHORT for part in ("--set", setting)]
     succeed("train", data, "--output", run, *settings)
-    assert "with pseudo labels" in capsys.readouterr().out
+    assert "delta labels, epoch 7" in capsys.readouterr().out
     metrics = json.loads((run / "metrics.json").read_text())
     succeed("train", data, "--output", run, "--resume", *settings)
     assert json.loads((run / "metrics.json").read_text()) == metrics

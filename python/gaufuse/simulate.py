@@ -3,7 +3,7 @@
 What makes weak supervision hard is in it, as parameters:
 - context: snippets around an action, and elsewhere in videos of its class, show the class's
   context (the pool, without the dive), which video labels cannot tell from the action;
-- saliency: only part of an action shows it strongly, so that a classifier finds only that part;
+- saliency: an action shows itself in bursts, so that a classifier finds only fragments of it;
 - scene: every video has an offset of its own that has nothing to do with its classes;
 - noise that is correlated in time.
 """
@@ -30,15 +30,15 @@ class SimulationSettings:
     second_class: float = 0.15  # probability that a video shows a second class
     instances: tuple[int, int] = (2, 6)  # per class of a video
     instance_snippets: tuple[int, int] = (6, 24)
-    salient: tuple[float, float] = (0.35, 0.65)  # share of an instance that shows it strongly
+    salient: tuple[float, float] = (0.25, 0.45)  # share of an instance that shows it strongly
     burst_snippets: tuple[int, int] = (1, 3)  # which comes in bursts of so many snippets
-    weak_action: float = 0.45  # strength of the rest
+    weak_action: float = 0.2  # strength of the rest
     context: float = 0.7  # strength of the context around an action
     context_snippets: tuple[int, int] = (2, 8)  # on each side
     stray_contexts: tuple[int, int] = (1, 4)  # stretches of context without an action, per video
     scene: float = 0.5
-    noise: float = 0.55
-    noise_correlation: float = 0.7  # from snippet to snippet
+    noise: float = 0.8
+    noise_correlation: float = 0.4  # from snippet to snippet
 
 
 @dataclass(frozen=True)

@@ -275,11 +275,14 @@ class Trainer:
         }
 
     def _table(self) -> list[tuple[str, list[float], float]]:
-        base = self.config.schedule.base_epochs
-        names = {base: "base model", self.config.schedule.epochs: "with pseudo labels"}
+        names = {"none": "base model", "labels": "pseudo labels", "delta": "delta labels"}
         return [
-            (names.get(e["epoch"], f"epoch {e['epoch']}"), e["map"], e["average_map"])
-            for e in self.evaluations
+            (
+                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}",
+                entry["map"],
+                entry["average_map"],
+            )
+            for entry in self.evaluations
         ]
 
     def _write_predictions(self) -> None:
