@@ -13,7 +13,10 @@ from gaufuse_ext.ops.interval_membership import interval_membership
 from gaufuse_ext.ops.linpro_labels import LinproLabels, LinproStatus, linpro_labels
 from gaufuse_ext.ops.nms import nms
 from gaufuse_ext.ops.segment_iou import segment_iou
+from gaufuse_ext.ops.segment_voting import segment_voting
+from gaufuse_ext.ops.soft_nms import SoftNms, soft_nms
 from gaufuse_ext.ops.threshold_proposals import Proposals, threshold_proposals
+from gaufuse_ext.ops.weighted_segments_fusion import WeightedSegments, weighted_segments_fusion
 
 __version__ = build_info()["version"]
 
@@ -23,6 +26,8 @@ __all__ = [
     "LinproLabels",
     "LinproStatus",
     "Proposals",
+    "SoftNms",
+    "WeightedSegments",
     "build_info",
     "detection_map",
     "fuse_segments",
@@ -30,7 +35,10 @@ __all__ = [
     "linpro_labels",
     "nms",
     "segment_iou",
+    "segment_voting",
+    "soft_nms",
     "threshold_proposals",
     "threshold_range",
     "valid_mask",
+    "weighted_segments_fusion",
 ]

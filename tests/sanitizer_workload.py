@@ -20,13 +20,21 @@ def random_groups(groups: int, size: int) -> tuple[torch.Tensor, torch.Tensor, t
 
 
 for dtype in (torch.float32, torch.float64):
-    for size in (1, 31, 32, 33, 64, 65, 128, 1024, 1025, 2000):
+    for size in (1, 31, 32, 33, 64, 65, 128, 129, 512, 513, 1024, 1025, 2000, 2049):
         segments, scores, counts = random_groups(5, size)
         segments, scores = segments.to(dtype), scores.to(dtype)
         for overlap in ("candidate", "iou", "min"):
             gx.fuse_segments(segments, scores, counts=counts, overlap=overlap)
         gx.nms(segments, scores, 0.5, counts)
         gx.segment_iou(segments[:, :40], segments[:, :33])
+        for method in ("gaussian", "linear"):
+            gx.soft_nms(segments, scores, counts, method=method, min_score=0.05)
+        kept = segments[:, :33].contiguous()
+        gx.segment_voting(kept, segments, scores, 0.3, counts.clamp(max=kept.shape[1]), counts)
+        for confidence in ("avg", "max"):
+            gx.weighted_segments_fusion(
+                segments, scores, counts, iou_threshold=0.4, confidence=confidence
+            )
         for mode in ("contrast", "mean", "contrast_mean"):
             gx.interval_membership(
                 segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode

@@ -40,8 +40,31 @@ def iou(a=S, b=S):
     return gx.segment_iou(a, b)
 
 
-OF_SEGMENTS = {"fuse": fuse, "nms": nms, "label": label, "member": member, "iou": iou}
-OF_SCORES = {"fuse": fuse, "nms": nms, "label": label}
+def soft(segments=S, scores=Q, *args, **options):
+    return gx.soft_nms(segments, scores, *args, **options)
+
+
+def vote(segments=S, scores=Q, iou_threshold=0.5, kept=None, kept_counts=None, counts=None):
+    """The segments' own dtype for what was kept: its checks come after theirs."""
+    same_kind = isinstance(segments, torch.Tensor) and segments.is_floating_point()
+    if kept is None:
+        kept = torch.zeros_like(segments) if same_kind else S
+    return gx.segment_voting(kept, segments, scores, iou_threshold, kept_counts, counts)
+
+
+def weigh(segments=S, scores=Q, *args, **options):
+    return gx.weighted_segments_fusion(segments, scores, *args, **options)
+
+
+OF_SCORES = {
+    "fuse": fuse,
+    "nms": nms,
+    "label": label,
+    "soft": soft,
+    "vote": vote,
+    "weigh": weigh,
+}
+OF_SEGMENTS = {**OF_SCORES, "member": member, "iou": iou}
 RAGGED = {**OF_SCORES, "member": member}
 
 
@@ -155,6 +178,24 @@ def test_second_segments():
         iou(S, None)
 
 
+def test_kept_segments():
+    with pytest.raises(TypeError, match=r"^kept must be a torch.Tensor of shape \(G, N, 2\)"):
+        gx.segment_voting(None, S, Q, 0.5)
+    with pytest.raises(ValueError, match=r"^kept must have shape \(2, 3, 2\), got .*\(1, 3, 2\)"):
+        vote(kept=S[:1])
+    with pytest.raises(ValueError, match=r"^kept must have shape \(3, 2\), got .*\(2, 3, 2\)"):
+        vote(S[0], Q[0], kept=S)
+    with pytest.raises(TypeError, match=r"^kept must be torch.float32 on cpu, got .*float64"):
+        vote(kept=S.double())
+    with pytest.raises(ValueError, match=r"^kept must be finite, got \[nan, 4\] at \[0, 1\]"):
+        vote(kept=changed(S, (0, 1, 0), NAN) + torch.tensor([0.0, -1.0]))
+    with pytest.raises(ValueError, match=r"^kept must have end >= start, got \[7, 4\] at \[1, 0\]"):
+        vote(kept=changed(S, (1, 0, 0), 7.0))
+    vote(kept=changed(S, (1, 2), NAN), kept_counts=[3, 2])  # in the padding: no matter
+    with pytest.raises(ValueError, match=r"^kept_counts must lie in \[0, 3\], got 4 at \[1\]"):
+        vote(kept_counts=[3, 4])
+
+
 COUNTS = [
     ([3], ValueError, r"must have shape \(2,\), got"),
     (3, ValueError, r"must have shape \(2,\), got"),
@@ -177,6 +218,8 @@ def test_counts_and_lengths_of_the_wrong_kind(value, error, message):
     for call in RAGGED.values():
         with pytest.raises(error, match=f"^counts {message}"):
             call(counts=value)
+    with pytest.raises(error, match=f"^kept_counts {message}"):
+        vote(kept_counts=value)
     for call in (label, member, propose):
         with pytest.raises(error, match=f"^lengths {message}"):
             call(lengths=value)
@@ -239,13 +282,15 @@ INTEGERS = [
     (label, "num_snippets", 0),
     (propose, "min_length", 1),
     (propose, "max_proposals", 0),
+    (soft, "max_output", 0),
+    (weigh, "num_models", 1),
 ]
 
 
 @pytest.mark.parametrize(("call", "name", "least"), INTEGERS)
 def test_integers(call, name, least):
     values = [2.0, "2", [2], True, torch.tensor(2)]
-    if name != "max_proposals":  # where None has a meaning
+    if name not in ("max_proposals", "max_output"):  # where None has a meaning
         values.append(None)
     for value in values:
         with pytest.raises(TypeError, match=f"^{name} must be an integer, got"):
@@ -264,6 +309,12 @@ NUMBERS = [
     (member, "margin", "must be finite and not negative", [-1.0]),
     (member, "margin_power", "must be finite and not negative", [-1.0]),
     (nms, "iou_threshold", r"must lie in \[0, 1\]", [-0.1, 1.1]),
+    (soft, "sigma", "must be positive and finite", [0.0, -0.5]),
+    (soft, "iou_threshold", r"must lie in \[0, 1\]", [-0.1, 1.1]),
+    (soft, "min_score", "must be finite", []),
+    (vote, "iou_threshold", r"must lie in \[0, 1\]", [-0.1, 1.1]),
+    (weigh, "iou_threshold", r"must lie in \[0, 1\]", [-0.1, 1.1]),
+    (weigh, "skip_below", "must be finite and not negative", [-0.1]),
     (label, "confidence_weight", "must be finite and not negative", [-1.0]),
     (label, "uniformity_weight", "must be finite and not negative", [-1.0]),
     (label, "sparsity_weight", "must be finite and not negative", [-1.0]),
@@ -285,6 +336,8 @@ def test_numbers(call, name, message, values):
 CHOICES = [
     (fuse, "overlap", "candidate, iou, min"),
     (member, "mode", "contrast, mean, contrast_mean"),
+    (soft, "method", "gaussian, linear"),
+    (weigh, "confidence", "avg, max"),
     (label, "formulation", "uniform, released"),
     (label, "rows", "mean, contrast_mean"),
     (label, "backend", "auto, highs"),
@@ -319,6 +372,16 @@ def test_values_on_the_gpu_lead_nowhere_out_of_bounds():
     keep = gx.nms(wild, scores, 0.5, counts)
     assert keep.min() >= -1
     assert keep.max() < 3
+    for method in ("gaussian", "linear"):
+        found = gx.soft_nms(wild, scores, counts, method=method)
+        assert found.keep.min() >= -1
+        assert found.keep.max() < 3
+        assert found.counts.max() <= 3
+    gx.segment_voting(wild, wild, scores, 0.5, counts, counts)
+    w = gx.weighted_segments_fusion(wild, scores, counts)
+    assert w.counts.max() <= 3
+    assert w.assignment.min() >= -1
+    assert w.assignment.max() < 3
     gx.interval_membership(wild, 12, counts, lengths=counts)
     p = gx.threshold_proposals(changed(CAS, (0, 1), NAN).cuda(), torch.tensor([NAN, 0.5]), counts)
     assert p.counts.min() >= 0

@@ -47,6 +47,13 @@ def test_opcheck(groups, device, ragged):
     opcheck(OPS.interval_membership.default, (segments, counts, lengths, 50, 0.0785, 0.9, 2))
     opcheck(OPS.nms.default, (segments, scores, counts, 0.3))
     opcheck(OPS.segment_iou.default, (segments, segments[:, :7]))
+    for decay in (0, 1):
+        opcheck(OPS.soft_nms.default, (segments, scores, counts, decay, 0.5, 0.1, 0.001, 12))
+    kept = segments[:, :7]
+    kept_counts = counts.clamp(max=7) if ragged else None
+    opcheck(OPS.segment_voting.default, (kept, segments, scores, kept_counts, counts, 0.3))
+    weighted_fusion = (segments, scores, counts, 0.55, 0.1, 2, 0, False)
+    opcheck(OPS.weighted_segments_fusion.default, weighted_fusion)
 
 
 def test_every_operation_is_checked_above():
@@ -62,6 +69,9 @@ def test_every_operation_is_checked_above():
         "interval_membership",
         "nms",
         "segment_iou",
+        "soft_nms",
+        "segment_voting",
+        "weighted_segments_fusion",
     }
 
 
@@ -71,7 +81,11 @@ def pipeline(cas, lengths):
     f = gx.fuse_segments(p.segments, p.scores, p.weights, p.counts, temperature=0.02)
     keep = gx.nms(f.segments, f.scores, 0.4, f.counts)
     matrix = gx.interval_membership(f.segments, cas.shape[1], f.counts, lengths=lengths)
-    return f.segments, f.scores, f.counts, keep, matrix, gx.segment_iou(f.segments, f.segments)
+    soft = gx.soft_nms(f.segments, f.scores, f.counts, min_score=0.1)
+    voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
+    weighted = gx.weighted_segments_fusion(p.segments, p.scores, p.counts, num_models=2)
+    iou = gx.segment_iou(f.segments, f.segments)
+    return f.segments, f.scores, f.counts, keep, matrix, iou, *soft, voted, *weighted
 
 
 def one_sequence(cas):
@@ -79,7 +93,10 @@ def one_sequence(cas):
     p = gx.threshold_proposals(cas, torch.tensor([0.3, 0.5]), 40)
     f = gx.fuse_segments(p.segments, p.scores, None, p.counts, overlap="iou")
     matrix = gx.interval_membership(f.segments, 50, f.counts, mode="mean", lengths=40)
-    return f.segments, f.assignment, matrix, gx.segment_iou(f.segments, p.segments)
+    soft = gx.soft_nms(p.segments, p.scores, p.counts, method="linear", max_output=5)
+    voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
+    iou = gx.segment_iou(f.segments, p.segments)
+    return f.segments, f.assignment, matrix, iou, *soft, voted
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -200,8 +217,13 @@ def work(groups: Groups, cas: torch.Tensor) -> list[torch.Tensor]:
     proposals = gx.threshold_proposals(cas, [0.2, 0.5, 0.8])
     fused = gx.fuse_segments(groups.segments, groups.scores, groups.weights, groups.counts)
     keep = gx.nms(groups.segments, groups.scores, 0.3, groups.counts)
+    soft = gx.soft_nms(groups.segments, groups.scores, groups.counts)
+    voted = gx.segment_voting(
+        fused.segments, groups.segments, groups.scores, 0.5, fused.counts, groups.counts
+    )
+    weighted = gx.weighted_segments_fusion(groups.segments, groups.scores, groups.counts)
     labels = gx.linpro_labels(fused.segments, fused.scores, 100, fused.counts.clamp(max=8))
-    return [*proposals, *fused, keep, labels.labels]
+    return [*proposals, *fused, keep, *soft, voted, *weighted, labels.labels]
 
 
 def much_input() -> tuple[Groups, torch.Tensor]:

@@ -9,8 +9,11 @@
 #include "gaufuse/interval_membership.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"
+#include "gaufuse/segment_voting.h"
+#include "gaufuse/soft_nms.h"
 #include "gaufuse/status.h"
 #include "gaufuse/threshold_proposals.h"
+#include "gaufuse/weighted_segments_fusion.h"
 
 namespace py = pybind11;
 
@@ -215,6 +218,80 @@ void segment_iou(const Launch& launch, uintptr_t a, uintptr_t b, uintptr_t iou, 
   });
 }
 
+void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
+              uintptr_t keep, uintptr_t kept_scores, uintptr_t kept_counts, uintptr_t remaining,
+              int64_t groups, int64_t capacity, int64_t max_output, double sigma,
+              double iou_threshold, double min_score, int decay) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    SoftNmsParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.counts = pointer<int64_t>(counts);
+    params.keep = pointer<int64_t>(keep);
+    params.kept_scores = pointer<T>(kept_scores);
+    params.kept_counts = pointer<int64_t>(kept_counts);
+    params.remaining = pointer<double>(remaining);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.max_output = max_output;
+    params.sigma = sigma;
+    params.iou_threshold = iou_threshold;
+    params.min_score = min_score;
+    params.decay = static_cast<Decay>(decay);
+    GAUFUSE_CALL(soft_nms, launch, params);
+  });
+}
+
+void segment_voting(const Launch& launch, uintptr_t kept, uintptr_t segments, uintptr_t scores,
+                    uintptr_t kept_counts, uintptr_t counts, uintptr_t refined, int64_t groups,
+                    int64_t num_kept, int64_t capacity, double iou_threshold) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    SegmentVotingParams<T> params{};
+    params.kept = pointer<T>(kept);
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.kept_counts = pointer<int64_t>(kept_counts);
+    params.counts = pointer<int64_t>(counts);
+    params.refined = pointer<T>(refined);
+    params.groups = groups;
+    params.num_kept = num_kept;
+    params.capacity = capacity;
+    params.iou_threshold = iou_threshold;
+    GAUFUSE_CALL(segment_voting, launch, params);
+  });
+}
+
+void weighted_segments_fusion(const Launch& launch, uintptr_t segments, uintptr_t scores,
+                              uintptr_t counts, uintptr_t fused_segments, uintptr_t fused_scores,
+                              uintptr_t fused_counts, uintptr_t assignment, uintptr_t clusters,
+                              uintptr_t order, int64_t groups, int64_t capacity,
+                              double iou_threshold, double skip_below, int64_t num_models,
+                              int confidence, bool allows_overflow) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    WeightedSegmentsFusionParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.counts = pointer<int64_t>(counts);
+    params.fused_segments = pointer<T>(fused_segments);
+    params.fused_scores = pointer<T>(fused_scores);
+    params.fused_counts = pointer<int64_t>(fused_counts);
+    params.assignment = pointer<int64_t>(assignment);
+    params.clusters = pointer<double>(clusters);
+    params.order = pointer<int64_t>(order);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.iou_threshold = iou_threshold;
+    params.skip_below = skip_below;
+    params.num_models = static_cast<double>(num_models);
+    params.confidence = static_cast<Confidence>(confidence);
+    params.allows_overflow = allows_overflow;
+    GAUFUSE_CALL(weighted_segments_fusion, launch, params);
+  });
+}
+
 }  // namespace
 }  // namespace gaufuse
 
@@ -234,6 +311,9 @@ PYBIND11_MODULE(_native, module) {
   module.def("interval_membership", &interval_membership);
   module.def("nms", &nms);
   module.def("segment_iou", &segment_iou);
+  module.def("soft_nms", &soft_nms);
+  module.def("segment_voting", &segment_voting);
+  module.def("weighted_segments_fusion", &weighted_segments_fusion);
 
   module.attr("version") = GAUFUSE_VERSION;
   module.attr("compiler") = GAUFUSE_COMPILER;

@@ -14,15 +14,11 @@
 
 #include <cstdint>
 
+#include "gaufuse/scaled_sums.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
 
 namespace gaufuse {
-
-// Boundaries and scores are summed at this fraction of their size: a cluster of up to 2^32 members
-// then cannot overflow the sum, however large they are. A power of two, so it costs no accuracy
-// (but for float64 below 1e-298, which loses what is under 1e-313).
-constexpr double kHeadroom = 1.0 / 4294967296.0;
 
 template <typename T>
 struct FuseSegmentsParams {

@@ -1,0 +1,224 @@
+#include "gaufuse/soft_nms.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "cpu/check_values.h"
+#include "cpu/lanes.h"
+#include "cpu/multiversion.h"
+#include "cpu/parallel.h"
+#include "gaufuse/groups.h"
+
+namespace gaufuse {
+namespace {
+
+// Remaining segments lie sorted by start, in tiles that know their extent and their best score: a
+// selection visits only the tiles that it overlaps, and the next one is found among the tiles'
+// bests.
+constexpr int kTile = 16;
+constexpr double kGone =
+    -std::numeric_limits<double>::infinity();  // the score of a dropped segment
+
+// Decays a tile's scores by their overlap with the pivot and returns the best of them. What is
+// gone stays so: gone * 0 is NaN, which is not >= min_score either.
+template <typename Weight>
+GAUFUSE_ALWAYS_INLINE double decay_tile(const double* __restrict starts,
+                                        const double* __restrict ends, double* __restrict scores,
+                                        Segment pivot, double min_score, Weight weight) {
+  for (int i = 0; i < kTile; ++i) {
+    const double iou = iou_without_branches(pivot, starts[i], ends[i]);
+    const double score = scores[i] * weight(iou);
+    scores[i] = score >= min_score ? score : kGone;
+  }
+  return largest_of(scores, kTile);
+}
+
+GAUFUSE_MULTIVERSION double decay_tile_gaussian(const double* starts, const double* ends,
+                                                double* scores, Segment pivot, double min_score,
+                                                double inverse_sigma) {
+  return decay_tile(starts, ends, scores, pivot, min_score,
+                    [=](double iou) { return gaussian_decay(iou, inverse_sigma); });
+}
+
+GAUFUSE_MULTIVERSION double decay_tile_linear(const double* starts, const double* ends,
+                                              double* scores, Segment pivot, double min_score,
+                                              double iou_threshold) {
+  return decay_tile(starts, ends, scores, pivot, min_score,
+                    [=](double iou) { return linear_decay(iou, iou_threshold); });
+}
+
+GAUFUSE_MULTIVERSION double largest_score(const double* scores, int64_t size) {
+  return largest_of(scores, size);
+}
+
+// Buffers that a thread keeps from group to group.
+struct Scratch {
+  std::vector<std::pair<double, int32_t>> order;  // starts and indices, sorted
+  std::vector<int32_t> index;                     // of each remaining segment in its group
+  std::vector<double> start;
+  std::vector<double> end;
+  std::vector<double> score;
+  std::vector<double> tile_start;  // the first start of each tile
+  std::vector<double> tile_end;    // the last end
+  std::vector<double> tile_score;  // the best score
+};
+
+template <typename T>
+class GroupSoftNms {
+ public:
+  GroupSoftNms(const SoftNmsParams<T>& params, int64_t group, Scratch& scratch)
+      : params_(params),
+        scratch_(scratch),
+        count_(valid_count(params.counts, group, params.capacity)),
+        segments_(params.segments + 2 * group * params.capacity),
+        scores_(params.scores + group * params.capacity),
+        keep_(params.keep + group * params.capacity),
+        kept_scores_(params.kept_scores + group * params.capacity),
+        kept_count_(params.kept_counts[group]),
+        decay_(params.decay == Decay::gaussian ? decay_tile_gaussian : decay_tile_linear),
+        decay_parameter_(params.decay == Decay::gaussian ? 1.0 / params.sigma
+                                                         : params.iou_threshold) {}
+
+  void run() {
+    load();
+    make_tiles(count_);
+    const int64_t most = std::min(count_, params_.max_output);
+    int64_t selected = 0;
+    int64_t until_compaction = compaction_interval();
+    while (selected < most) {
+      const double best = largest_score(scratch_.tile_score.data(), scratch_.tile_score.size());
+      if (best == kGone) break;
+      const int64_t place = find(best);
+      keep_[selected] = scratch_.index[place];
+      kept_scores_[selected] = static_cast<T>(best);
+      scratch_.score[place] = kGone;
+      decay(place, selected == 0);
+      ++selected;
+      if (--until_compaction == 0) {
+        compact();
+        until_compaction = compaction_interval();
+      }
+    }
+    kept_count_ = selected;
+    std::fill(keep_ + selected, keep_ + params_.capacity, int64_t(-1));
+    std::fill(kept_scores_ + selected, kept_scores_ + params_.capacity, T(0));
+  }
+
+ private:
+  void load() {
+    scratch_.order.resize(count_);
+    for (int64_t i = 0; i < count_; ++i)
+      scratch_.order[i] = {static_cast<double>(segments_[2 * i]), static_cast<int32_t>(i)};
+    std::sort(scratch_.order.begin(), scratch_.order.end());
+    const int64_t padded = round_up(count_, kTile);
+    scratch_.index.resize(padded);
+    scratch_.start.resize(padded);
+    scratch_.end.resize(padded);
+    scratch_.score.resize(padded);
+    for (int64_t i = 0; i < count_; ++i) {
+      const int32_t index = scratch_.order[i].second;
+      scratch_.index[i] = index;
+      scratch_.start[i] = scratch_.order[i].first;
+      scratch_.end[i] = static_cast<double>(segments_[2 * index + 1]);
+      scratch_.score[i] = static_cast<double>(scores_[index]);
+    }
+  }
+
+  // Cuts the first `size` entries into tiles; the last tile is filled up with segments that are
+  // gone.
+  void make_tiles(int64_t size) {
+    tiles_ = (size + kTile - 1) / kTile;
+    for (int64_t i = size; i < tiles_ * kTile; ++i) {
+      scratch_.start[i] = scratch_.end[i] = scratch_.start[size - 1];
+      scratch_.score[i] = kGone;
+    }
+    scratch_.tile_start.resize(tiles_);
+    scratch_.tile_end.resize(tiles_);
+    scratch_.tile_score.assign(std::max<int64_t>(round_up(tiles_, kLanes), kLanes), kGone);
+    for (int64_t tile = 0; tile < tiles_; ++tile) {
+      const int64_t first = tile * kTile;
+      scratch_.tile_start[tile] = scratch_.start[first];
+      scratch_.tile_end[tile] =
+          *std::max_element(scratch_.end.begin() + first, scratch_.end.begin() + first + kTile);
+      scratch_.tile_score[tile] = largest_score(scratch_.score.data() + first, kTile);
+    }
+  }
+
+  // The place of the lowest index with this score.
+  int64_t find(double score) const {
+    int64_t found = -1;
+    for (int64_t tile = 0; tile < tiles_; ++tile) {
+      if (scratch_.tile_score[tile] != score) continue;
+      for (int64_t i = tile * kTile; i < (tile + 1) * kTile; ++i)
+        if (scratch_.score[i] == score && (found < 0 || scratch_.index[i] < scratch_.index[found]))
+          found = i;
+    }
+    return found;
+  }
+
+  // Visits the tiles that the segment at `place` overlaps, and its own, or all of them.
+  void decay(int64_t place, bool all) {
+    const Segment pivot{scratch_.start[place], scratch_.end[place]};
+    for (int64_t tile = 0; tile < tiles_; ++tile) {
+      const bool apart =
+          scratch_.tile_start[tile] >= pivot.end || scratch_.tile_end[tile] <= pivot.start;
+      if (apart && !all && tile != place / kTile) continue;
+      const int64_t first = tile * kTile;
+      scratch_.tile_score[tile] =
+          decay_(scratch_.start.data() + first, scratch_.end.data() + first,
+                 scratch_.score.data() + first, pivot, params_.min_score, decay_parameter_);
+    }
+  }
+
+  // Closing the gaps that often costs little beside the selections in between.
+  int64_t compaction_interval() const { return std::max<int64_t>(kTile, 2 * tiles_); }
+
+  void compact() {
+    int64_t left = 0;
+    for (int64_t i = 0; i < tiles_ * kTile; ++i) {
+      scratch_.index[left] = scratch_.index[i];
+      scratch_.start[left] = scratch_.start[i];
+      scratch_.end[left] = scratch_.end[i];
+      scratch_.score[left] = scratch_.score[i];
+      left += scratch_.score[i] != kGone;
+    }
+    make_tiles(left);
+  }
+
+  const SoftNmsParams<T>& params_;
+  Scratch& scratch_;
+  const int64_t count_;
+  const T* segments_;
+  const T* scores_;
+  int64_t* keep_;
+  T* kept_scores_;
+  int64_t& kept_count_;
+  double (*const decay_)(const double*, const double*, double*, Segment, double, double);
+  const double decay_parameter_;
+  int64_t tiles_ = 0;
+};
+
+}  // namespace
+
+template <typename T>
+Status soft_nms_cpu(const SoftNmsParams<T>& params, int threads) {
+  const int64_t groups = params.groups;
+  const int64_t capacity = params.capacity;
+  GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
+  GAUFUSE_RETURN_IF_BAD(
+      check_segments("segments", params.segments, params.counts, groups, capacity));
+  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  parallel_for(groups, grain_for(64 * capacity), threads, [&](int64_t begin, int64_t end) {
+    thread_local Scratch scratch;
+    for (int64_t g = begin; g < end; ++g) GroupSoftNms<T>(params, g, scratch).run();
+  });
+  return Status();
+}
+
+template Status soft_nms_cpu(const SoftNmsParams<float>&, int);
+template Status soft_nms_cpu(const SoftNmsParams<double>&, int);
+
+}  // namespace gaufuse

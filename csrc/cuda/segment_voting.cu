@@ -1,0 +1,97 @@
+#include "cuda/block_reduce.cuh"
+#include "cuda/launch.cuh"
+#include "gaufuse/groups.h"
+#include "gaufuse/segment_voting.h"
+
+namespace gaufuse {
+namespace {
+
+constexpr int kBlock = 256;
+constexpr int kWarps = kBlock / 32;
+
+struct Votes {
+  double total;
+  double start;
+  double end;
+};
+
+struct AddVotes {
+  __device__ Votes operator()(const Votes& a, const Votes& b) const {
+    return Votes{a.total + b.total, a.start + b.start, a.end + b.end};
+  }
+};
+
+struct Larger {
+  __device__ double operator()(double a, double b) const { return a > b ? a : b; }
+};
+
+// One block per kWarps kept segments of a group: (1) the block finds the group's largest score, the
+// unit of the votes; (2) each warp refines one kept segment, its lanes sharing the voters, whose
+// sums meet in a fixed tree.
+template <typename T>
+__global__ void __launch_bounds__(kBlock)
+    segment_voting_kernel(const SegmentVotingParams<T> params, int64_t parts) {
+  __shared__ double shared_largest[kWarps + 1];
+  const int lane = threadIdx.x % 32;
+
+  for (int64_t task = blockIdx.x; task < params.groups * parts; task += gridDim.x) {
+    const int64_t group = task / parts;
+    const int64_t k = task % parts * kWarps + threadIdx.x / 32;
+    const int64_t count = valid_count(params.counts, group, params.capacity);
+    const int64_t kept_count = valid_count(params.kept_counts, group, params.num_kept);
+    const T* segments = params.segments + 2 * group * params.capacity;
+    const T* scores = params.scores + group * params.capacity;
+
+    double largest = 0.0;
+    for (int64_t j = threadIdx.x; j < count; j += kBlock)
+      largest = Larger()(static_cast<double>(scores[j]), largest);
+    largest = block_reduce<kBlock>(largest, shared_largest, Larger());
+    const int exponent = exponent_of(largest);
+
+    if (k >= params.num_kept) continue;  // whole warps; the next barrier is in the next task
+    const T* kept = params.kept + 2 * (group * params.num_kept + k);
+    T* refined = params.refined + 2 * (group * params.num_kept + k);
+    Votes votes{0.0, 0.0, 0.0};
+    if (k < kept_count) {
+      const Segment segment{static_cast<double>(kept[0]), static_cast<double>(kept[1])};
+      for (int64_t j = lane; j < count; j += 32) {
+        const Segment voter{static_cast<double>(segments[2 * j]),
+                            static_cast<double>(segments[2 * j + 1])};
+        if (!(segment_overlap(segment, voter, Overlap::iou, 0.0) >= params.iou_threshold)) continue;
+        const double vote = vote_of(static_cast<double>(scores[j]), exponent);
+        votes = AddVotes()(
+            votes, Votes{vote, vote * (voter.start * kHeadroom), vote * (voter.end * kHeadroom)});
+      }
+    }
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2)
+      votes = AddVotes()(votes, shuffle_down(votes, offset));
+    if (lane != 0) continue;
+    if (k >= kept_count) {
+      refined[0] = refined[1] = T(0);
+    } else if (votes.total > 0.0) {
+      refined[0] = static_cast<T>(votes.start / votes.total / kHeadroom);
+      refined[1] = static_cast<T>(votes.end / votes.total / kHeadroom);
+    } else {
+      refined[0] = kept[0];
+      refined[1] = kept[1];
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+Status segment_voting_cuda(const SegmentVotingParams<T>& params, void* stream) {
+  const int64_t parts = (params.num_kept + kWarps - 1) / kWarps;
+  if (params.groups * parts == 0) return Status();
+  segment_voting_kernel<T>
+      <<<grid_for(params.groups * parts), kBlock, 0, static_cast<cudaStream_t>(stream)>>>(params,
+                                                                                          parts);
+  return launch_status("segment_voting");
+}
+
+template Status segment_voting_cuda(const SegmentVotingParams<float>&, void*);
+template Status segment_voting_cuda(const SegmentVotingParams<double>&, void*);
+
+}  // namespace gaufuse

@@ -1,0 +1,62 @@
+// Soft non-maximum suppression of 1-D segments, batched over ragged groups.
+//
+// Contract
+// - Repeatedly, the segment with the highest remaining score (ties: the lower index) is selected
+//   and the scores of the others are multiplied by a weight of their IoU with it (decay_weight);
+//   those whose score is then below min_score are dropped. It ends when none is left or max_output
+//   are selected.
+// - min_score is only looked at after a selection: the first selection of a group is made whatever
+//   its score, and segments that begin below min_score are dropped right after it.
+// - keep[g] lists the selected indices in that order, padded with -1; kept_scores[g] their decayed
+//   scores, padded with 0; kept_counts[g] their number.
+// - Scores decay in double and are rounded once, on output. The exponential is our own, so results
+//   are equal to the bit on CPU and CUDA, for any number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "gaufuse/exp_negative.h"
+#include "gaufuse/segment_overlap.h"
+#include "gaufuse/status.h"
+
+namespace gaufuse {
+
+enum class Decay : int {
+  gaussian = 0,  // exp(-IoU^2 / sigma)
+  linear = 1,    // 1 - IoU where IoU >= iou_threshold
+};
+
+// IoU 0 always gives 1.
+GAUFUSE_HD double gaussian_decay(double iou, double inverse_sigma) {
+  const double weight = exp_negative(-(iou * iou) * inverse_sigma);
+  return iou > 0.0 ? weight : 1.0;
+}
+
+GAUFUSE_HD double linear_decay(double iou, double iou_threshold) {
+  return iou >= iou_threshold ? 1.0 - iou : 1.0;
+}
+
+template <typename T>
+struct SoftNmsParams {
+  const T* segments;      // (groups, capacity, 2)
+  const T* scores;        // (groups, capacity)
+  const int64_t* counts;  // (groups,) or null
+  int64_t* keep;          // (groups, capacity)
+  T* kept_scores;         // (groups, capacity)
+  int64_t* kept_counts;   // (groups,)
+  double* remaining;      // CUDA only: (groups, capacity) workspace
+  int64_t groups;
+  int64_t capacity;
+  int64_t max_output;
+  double sigma;
+  double iou_threshold;
+  double min_score;
+  Decay decay;
+};
+
+template <typename T>
+Status soft_nms_cpu(const SoftNmsParams<T>& params, int threads);
+template <typename T>
+Status soft_nms_cuda(const SoftNmsParams<T>& params, void* stream);
+
+}  // namespace gaufuse

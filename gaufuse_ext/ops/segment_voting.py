@@ -1,0 +1,88 @@
+"""Voting: kept segments become means of the segments around them."""
+
+from __future__ import annotations
+
+import torch
+
+from gaufuse_ext import _checks
+from gaufuse_ext._library import _native, call_native, define_operation
+
+
+def segment_voting(
+    kept: torch.Tensor,
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    iou_threshold: float,
+    kept_counts: _checks.Counts = None,
+    counts: _checks.Counts = None,
+) -> torch.Tensor:
+    """Replaces each kept segment by the mean of its neighbours (as ActionFormer's `seg_voting`).
+
+    Its neighbours are all `segments` with IoU >= `iou_threshold` with it, itself among them if it
+    is one of `segments`; they are weighted by their scores, of which only positive ones count.
+    Where nothing votes, the kept segment comes back as it was.
+
+    Args:
+        kept: (G, K, 2) or (K, 2), what NMS kept.
+        segments: (G, N, 2) or (N, 2), what it was kept from; float32 or float64; CPU or CUDA.
+        scores: (G, N) or (N,), their scores before any decay.
+        iou_threshold: in [0, 1].
+        kept_counts: (G,) valid kept segments of each group; all K by default.
+        counts: (G,) valid segments of each group; all N by default.
+
+    Returns:
+        (G, K, 2) or (K, 2), zeros past kept_counts. It carries no gradient.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
+            CUDA values are not read back, so not checked).
+    """
+    segments = _checks.check_segments("segments", segments)
+    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    kept = _checks.check_segments("kept", kept)
+    _checks.check_like("kept", kept, (*segments.shape[:-2], *kept.shape[-2:]), segments)
+    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
+        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    kept, segments, scores = kept.detach(), segments.detach(), scores.detach()
+    batched = segments.dim() == 3
+    if not batched:
+        kept, segments, scores = (x.unsqueeze(0) for x in (kept, segments, scores))
+    groups, device = len(segments), segments.device
+    if kept_counts is not None:
+        kept_counts = _checks.check_counts("kept_counts", kept_counts, groups, device)
+    if counts is not None:
+        counts = _checks.check_counts("counts", counts, groups, device)
+    refined = _operation(kept, segments, scores, kept_counts, counts, iou_threshold)
+    return refined if batched else refined.squeeze(0)
+
+
+def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold):
+    kept, segments, scores = (x.contiguous() for x in (kept, segments, scores))
+    refined = torch.empty_like(kept)
+    call_native(
+        _native.segment_voting,
+        segments,
+        kept,
+        segments,
+        scores,
+        kept_counts,
+        counts,
+        refined,
+        kept.shape[0],
+        kept.shape[1],
+        segments.shape[1],
+        iou_threshold,
+    )
+    return refined
+
+
+def _fake(kept, segments, scores, kept_counts, counts, iou_threshold):
+    return kept.new_empty(kept.shape)
+
+
+_operation = define_operation(
+    "segment_voting(Tensor kept, Tensor segments, Tensor scores, Tensor? kept_counts, "
+    "Tensor? counts, float iou_threshold) -> Tensor",
+    _implementation,
+    _fake,
+)
