@@ -94,14 +94,17 @@ Status segment_voting_cpu(const SegmentVotingParams<T>& params, int threads) {
   const int64_t num_kept = params.num_kept;
   GAUFUSE_RETURN_IF_BAD(check_counts("kept_counts", params.kept_counts, groups, num_kept));
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_segments("kept", params.kept, params.kept_counts, groups, num_kept));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t count = valid_count(params.counts, g, capacity);
+    GAUFUSE_RETURN_IF_BAD(check_segments("kept", params.kept + 2 * g * num_kept,
+                                         valid_count(params.kept_counts, g, num_kept), g));
+    GAUFUSE_RETURN_IF_BAD(check_segments("segments", params.segments + 2 * g * capacity, count, g));
+    GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores + g * capacity, count, g));
+  }
   const int64_t parts = (num_kept + kPart - 1) / kPart;
   const int64_t work = capacity * std::min(num_kept, kPart);
   parallel_for(groups * parts, grain_for(work), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch scratch;
+    Scratch& scratch = thread_scratch<Scratch>();
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / parts;
       const int64_t first = task % parts * kPart;

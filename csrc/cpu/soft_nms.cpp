@@ -82,6 +82,11 @@ class GroupSoftNms {
         decay_parameter_(params.decay == Decay::gaussian ? 1.0 / params.sigma
                                                          : params.iou_threshold) {}
 
+  Status check(int64_t group) const {
+    GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
+    return check_finite("scores", scores_, count_, group);
+  }
+
   void run() {
     load();
     make_tiles(count_);
@@ -208,14 +213,15 @@ Status soft_nms_cpu(const SoftNmsParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  FirstError error;
   parallel_for(groups, grain_for(64 * capacity), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch scratch;
-    for (int64_t g = begin; g < end; ++g) GroupSoftNms<T>(params, g, scratch).run();
+    Scratch& scratch = thread_scratch<Scratch>();
+    for (int64_t g = begin; g < end; ++g) {
+      GroupSoftNms<T> group(params, g, scratch);
+      if (!error.add(group.check(g), g)) group.run();
+    }
   });
-  return Status();
+  return error.status();
 }
 
 template Status soft_nms_cpu(const SoftNmsParams<float>&, int);

@@ -22,14 +22,15 @@ GAUFUSE_MULTIVERSION double largest_iou(const double* __restrict starts,
 }
 
 // Buffers that a thread keeps from group to group.
+template <typename T>
 struct Scratch {
-  std::vector<int32_t> order;
+  ScoreOrder<T> order;
+  ScoreOrder<double> cluster_order;
   std::vector<FusedCluster> clusters;
   std::vector<double> start;  // of the clusters' means; filled up with empty segments
   std::vector<double> end;
   std::vector<double> iou;
   std::vector<double> score;
-  std::vector<int32_t> by_score;
   std::vector<int64_t> rank;
 };
 
@@ -37,7 +38,7 @@ template <typename T>
 class GroupWeightedFusion {
  public:
   GroupWeightedFusion(const WeightedSegmentsFusionParams<T>& params, int64_t group,
-                      Scratch& scratch)
+                      Scratch<T>& scratch)
       : params_(params),
         scratch_(scratch),
         count_(valid_count(params.counts, group, params.capacity)),
@@ -48,15 +49,21 @@ class GroupWeightedFusion {
         assignment_(params.assignment + group * params.capacity),
         fused_count_(params.fused_counts[group]) {}
 
+  Status check(int64_t group) const {
+    GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
+    return check_finite("scores", scores_, count_, group);
+  }
+
   void run() {
-    score_order(scores_, count_, scratch_.order);
+    const int32_t* order = scratch_.order.sort(scores_, count_);
     const int64_t padded = round_up(count_, kLanes);
     scratch_.clusters.clear();
     scratch_.start.assign(padded, 0.0);
     scratch_.end.assign(padded, 0.0);
     scratch_.iou.resize(padded);
     std::fill(assignment_, assignment_ + params_.capacity, int64_t(-1));
-    for (const int32_t j : scratch_.order) {
+    for (int64_t i = 0; i < count_; ++i) {
+      const int32_t j = order[i];
       const double score = static_cast<double>(scores_[j]);
       const Segment segment{static_cast<double>(segments_[2 * j]),
                             static_cast<double>(segments_[2 * j + 1])};
@@ -102,10 +109,10 @@ class GroupWeightedFusion {
     for (int64_t k = 0; k < clusters; ++k)
       scratch_.score[k] = scratch_.clusters[k].score(params_.confidence, params_.num_models,
                                                      params_.allows_overflow);
-    score_order(scratch_.score.data(), clusters, scratch_.by_score);
+    const int32_t* by_score = scratch_.cluster_order.sort(scratch_.score.data(), clusters);
     scratch_.rank.resize(clusters);
     for (int64_t rank = 0; rank < clusters; ++rank) {
-      const int32_t k = scratch_.by_score[rank];
+      const int32_t k = by_score[rank];
       scratch_.rank[k] = rank;
       fused_segments_[2 * rank] = static_cast<T>(scratch_.start[k]);
       fused_segments_[2 * rank + 1] = static_cast<T>(scratch_.end[k]);
@@ -119,7 +126,7 @@ class GroupWeightedFusion {
   }
 
   const WeightedSegmentsFusionParams<T>& params_;
-  Scratch& scratch_;
+  Scratch<T>& scratch_;
   const int64_t count_;
   const T* segments_;
   const T* scores_;
@@ -136,14 +143,15 @@ Status weighted_segments_fusion_cpu(const WeightedSegmentsFusionParams<T>& param
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(
-      check_segments("segments", params.segments, params.counts, groups, capacity));
-  GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores, params.counts, groups, capacity));
+  FirstError error;
   parallel_for(groups, grain_for(64 * capacity), threads, [&](int64_t begin, int64_t end) {
-    thread_local Scratch scratch;
-    for (int64_t g = begin; g < end; ++g) GroupWeightedFusion<T>(params, g, scratch).run();
+    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
+    for (int64_t g = begin; g < end; ++g) {
+      GroupWeightedFusion<T> group(params, g, scratch);
+      if (!error.add(group.check(g), g)) group.run();
+    }
   });
-  return Status();
+  return error.status();
 }
 
 template Status weighted_segments_fusion_cpu(const WeightedSegmentsFusionParams<float>&, int);
