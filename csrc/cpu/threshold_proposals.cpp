@@ -33,17 +33,16 @@ class ReachTable {
   std::vector<double> reach_;
 };
 
-// Calls found(start, end) for every maximal run of values > threshold.
-template <typename T, typename Found>
-void for_each_run(const T* values, int64_t size, T threshold, Found found) {
+// Calls found(start, end) for every maximal run of ones among the first `size` bits.
+template <typename Found>
+void for_each_run(const uint64_t* words, int64_t size, Found found) {
   uint64_t last = 0;  // was the snippet before this word inside a run?
   int64_t start = 0;
-  for (int64_t base = 0; base < size; base += 64) {
-    const int width = static_cast<int>(std::min<int64_t>(64, size - base));
-    const uint64_t bits = width == 64 ? greater_bits64(values + base, threshold)
-                                      : greater_bits(values + base, threshold, width);
+  for (int64_t base = 0; base < size; base += 64, ++words) {
+    const uint64_t bits = *words;
+    // Bits past the end are zero, so a run that reaches it ends there; the end of a run that
+    // reaches a full word's end is found in the next word.
     uint64_t changes = bits ^ ((bits << 1) | last);
-    if (width < 64) changes &= (uint64_t(1) << width) - 1;
     for (; changes != 0; changes &= changes - 1) {
       const int bit = __builtin_ctzll(changes);
       if ((bits >> bit) & 1)
@@ -51,28 +50,33 @@ void for_each_run(const T* values, int64_t size, T threshold, Found found) {
       else
         found(start, base + bit);
     }
-    last = (bits >> (width - 1)) & 1;
+    last = bits >> 63;
   }
   if (last) found(start, size);
 }
 
+struct Scratch {
+  std::vector<uint64_t> words;
+  std::vector<double> prefix;
+  ReachTable reach;
+};
+
 // Calls found(start, end) for every proposal of a group, in the order of thresholds, then time.
 template <typename T, typename Found>
-void for_each_proposal(const ThresholdProposalsParams<T>& params, int64_t group, Found found) {
+void for_each_proposal(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch,
+                       Found found) {
   const T* cas = params.cas + group * params.num_snippets;
   const int64_t size = valid_count(params.lengths, group, params.num_snippets);
   const double* thresholds =
       params.thresholds + (params.thresholds_per_group ? group * params.num_thresholds : 0);
-  for (int64_t h = 0; h < params.num_thresholds; ++h)
-    for_each_run(cas, size, round_down<T>(thresholds[h]), [&](int64_t start, int64_t end) {
+  scratch.words.resize(params.num_snippets / 64 + 1);
+  for (int64_t h = 0; h < params.num_thresholds; ++h) {
+    greater_bits(cas, size, round_down<T>(thresholds[h]), scratch.words.data());
+    for_each_run(scratch.words.data(), size, [&](int64_t start, int64_t end) {
       if (end - start >= params.min_length) found(start, end);
     });
+  }
 }
-
-struct Scratch {
-  std::vector<double> prefix;
-  ReachTable reach;
-};
 
 template <typename T>
 Status check_group(const ThresholdProposalsParams<T>& params, int64_t group) {
@@ -96,7 +100,7 @@ void write_group(const ThresholdProposalsParams<T>& params, int64_t group, Scrat
   T* scores = params.scores + group * params.capacity;
   T* weights = params.weights + group * params.capacity;
   int64_t count = 0;
-  for_each_proposal(params, group, [&](int64_t start, int64_t end) {
+  for_each_proposal(params, group, scratch, [&](int64_t start, int64_t end) {
     if (count == params.capacity) return;
     const Contrast contrast =
         outer_inner_contrast(prefix, start, end, size, scratch.reach(end - start));
@@ -126,9 +130,10 @@ Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int thread
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
   const int64_t grain = grain_for(group_work(params));
   parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
+    Scratch& scratch = thread_scratch<Scratch>();
     for (int64_t g = begin; g < end; ++g) {
       int64_t count = 0;
-      for_each_proposal(params, g, [&](int64_t, int64_t) { ++count; });
+      for_each_proposal(params, g, scratch, [&](int64_t, int64_t) { ++count; });
       params.counts[g] = count;
     }
   });
