@@ -1,24 +1,37 @@
 #include "gaufuse/fuse_segments.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "cpu/check_values.h"
+#include "cpu/multiversion.h"
 #include "cpu/parallel.h"
 #include "cpu/score_order.h"
 #include "cpu/segment_index.h"
+#include "gaufuse/exp_negative.h"
 #include "gaufuse/groups.h"
 
 namespace gaufuse {
 namespace {
+
+// exp((weight - largest) / temperature), in place.
+GAUFUSE_MULTIVERSION void relative_weights(double* weights, size_t size, double largest,
+                                           double temperature) {
+  for (size_t m = 0; m < size; ++m) weights[m] = exp_negative((weights[m] - largest) / temperature);
+}
+
+struct Member {
+  Segment segment;
+  int32_t index;
+};
 
 // Buffers that a thread keeps from group to group.
 template <typename T>
 struct Scratch {
   ScoreOrder<T> order;
   SegmentIndex index;
-  std::vector<int32_t> members;  // of the current cluster, seed first
+  std::vector<Member> members;  // of the current cluster, seed first
+  std::vector<double> weights;  // theirs
 };
 
 template <typename T>
@@ -62,37 +75,41 @@ class GroupFusion {
   // Moves the seed and all that overlap it from the index to `members`.
   void take_cluster(int32_t seed_index) {
     const Segment seed = scratch_.index.segment(seed_index);
-    scratch_.members.assign(1, seed_index);
+    scratch_.members.assign(1, Member{seed, seed_index});
     scratch_.index.remove(seed_index);
     scratch_.index.sweep(seed, params_.length_offset, [&](int32_t index, Segment candidate) {
       const bool member = segment_overlap(seed, candidate, params_.overlap, params_.length_offset) >
                           params_.threshold;
-      if (member) scratch_.members.push_back(index);
+      if (member) scratch_.members.push_back(Member{candidate, index});
       return member;
     });
   }
 
   void write_cluster(int64_t cluster) {
-    double largest = static_cast<double>(weights_[scratch_.members[0]]);
-    for (const int32_t j : scratch_.members)
-      largest = std::max(largest, static_cast<double>(weights_[j]));
+    const size_t size = scratch_.members.size();
+    scratch_.weights.resize(size);
+    double* weights = scratch_.weights.data();
+    for (size_t m = 0; m < size; ++m)
+      weights[m] = static_cast<double>(weights_[scratch_.members[m].index]);
+    const double largest = *std::max_element(weights, weights + size);
+    relative_weights(weights, size, largest, params_.temperature);
+
     double total = 0.0;
     double start = 0.0;
     double end = 0.0;
     double score = 0.0;
-    for (const int32_t j : scratch_.members) {
-      const double weight =
-          std::exp((static_cast<double>(weights_[j]) - largest) / params_.temperature);
-      total += weight;
-      const double part = weight * kHeadroom;
-      start += part * static_cast<double>(segments_[2 * j]);
-      end += part * static_cast<double>(segments_[2 * j + 1]);
-      score += part * static_cast<double>(scores_[j]);
-      shares_[j] = static_cast<T>(weight);
-      assignment_[j] = cluster;
+    for (size_t m = 0; m < size; ++m) {
+      const Member& member = scratch_.members[m];
+      const double part = weights[m] * kHeadroom;
+      total += weights[m];
+      start += part * member.segment.start;
+      end += part * member.segment.end;
+      score += part * static_cast<double>(scores_[member.index]);
     }
-    for (const int32_t j : scratch_.members)
-      shares_[j] = static_cast<T>(static_cast<double>(shares_[j]) / total);
+    for (size_t m = 0; m < size; ++m) {
+      shares_[scratch_.members[m].index] = static_cast<T>(weights[m] / total);
+      assignment_[scratch_.members[m].index] = cluster;
+    }
     fused_segments_[2 * cluster] = static_cast<T>(start / total / kHeadroom);
     fused_segments_[2 * cluster + 1] = static_cast<T>(end / total / kHeadroom);
     fused_scores_[cluster] = static_cast<T>(score / total / kHeadroom);

@@ -36,8 +36,10 @@ class ScoreOrder {
       std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
         return a.key < b.key || (a.key == b.key && a.index < b.index);
       });
+    else if (count < kWideFrom)
+      radix_sort<8>(count);
     else
-      radix_sort(count);
+      radix_sort<11>(count);
     order_.resize(count);
     for (int64_t i = 0; i < count; ++i) order_[i] = items_[i].index;
     return order_.data();
@@ -51,12 +53,16 @@ class ScoreOrder {
     int32_t index;
   };
 
-  static constexpr int64_t kRadixFrom = 256;  // below, std::sort is faster
-  static constexpr int kBits = 11;
-  static constexpr int kBins = 1 << kBits;
+  static constexpr int64_t kRadixFrom = 128;  // below, std::sort is faster
+  static constexpr int64_t kWideFrom = 4096;  // below, short digits are
 
   // Stable, least significant digit first; digits that all keys share are skipped.
+  template <int kBits>
   void radix_sort(int64_t count) {
+    constexpr int kBins = 1 << kBits;
+    const auto digit_of = [](Key key, int digit) {
+      return static_cast<int>(key >> (digit * kBits)) & (kBins - 1);
+    };
     constexpr int digits = (8 * sizeof(Key) + kBits - 1) / kBits;
     other_.resize(count);
     bins_.assign(digits * kBins, 0);
@@ -75,10 +81,6 @@ class ScoreOrder {
       for (const Item& item : items_) other_[bins[digit_of(item.key, digit)]++] = item;
       items_.swap(other_);
     }
-  }
-
-  static int digit_of(Key key, int digit) {
-    return static_cast<int>(key >> (digit * kBits)) & (kBins - 1);
   }
 
   std::vector<Item> items_;
