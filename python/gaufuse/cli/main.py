@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gaufuse.cli import evaluate, fuse, info, label, simulate, train
+from gaufuse.cli import bench, evaluate, fuse, info, label, simulate, train
 
-COMMANDS = (train, evaluate, label, fuse, simulate, info)
+COMMANDS = (train, evaluate, label, fuse, simulate, bench, info)
 
 DESCRIPTION = """\
 Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and

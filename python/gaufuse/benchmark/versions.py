@@ -1,0 +1,201 @@
+"""Other ways to do what an operation does, and whether they are at hand on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+Inputs = tuple  # tensors (G, ...), and numbers that are the same for all groups
+
+
+def unchanged(inputs: Inputs) -> Inputs:
+    return inputs
+
+
+def first_groups(inputs: Inputs, groups: int) -> Inputs:
+    return tuple(x[:groups] if isinstance(x, torch.Tensor) else x for x in inputs)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One way to do an operation.
+
+    It gets the first groups of a case alone where all of them would take too long.
+    """
+
+    call: Callable[[object], object]  # timed; of what `prepare` returns
+    prepare: Callable[[Inputs], object] = unchanged  # not timed
+    cpu_only: bool = False
+    threaded: bool = False  # uses torch's threads
+    group_bytes: Callable[[Inputs], int] = lambda inputs: 0  # memory that one group takes
+
+
+def reference(name: str, loop: Callable, group_bytes: Callable[[Inputs], int]) -> dict:
+    """`loop(reference function, arrays of one group)` over the groups, in NumPy.
+
+    Empty where `gaufuse_ext.reference` has no such function.
+    """
+    function = reference_function(name)
+    if function is None:
+        return {}
+
+    def call(groups: list) -> None:
+        for group in groups:
+            loop(function, *group)
+
+    return {"reference": Version(call, to_numpy, cpu_only=True, group_bytes=group_bytes)}
+
+
+def reference_function(name: str) -> Callable | None:
+    try:
+        return getattr(importlib.import_module(f"gaufuse_ext.reference.{name}"), name)
+    except ImportError:
+        return None
+
+
+def to_numpy(inputs: Inputs) -> list:
+    """The arrays (and numbers) of each group."""
+    groups = len(inputs[0])
+    columns = (
+        x.cpu().double().numpy() if isinstance(x, torch.Tensor) else [x] * groups for x in inputs
+    )
+    return list(zip(*columns, strict=True))
+
+
+def vectorised(call: Callable, group_bytes: Callable[[Inputs], int]) -> dict[str, Version]:
+    """`call(*inputs)`, in torch operations, where the kernel runs."""
+    return {"torch": Version(lambda x: call(*x), threaded=True, group_bytes=group_bytes)}
+
+
+def torchvision_nms(iou_threshold: float) -> dict[str, Version]:
+    """Segments as boxes of height one. torchvision suppresses at > threshold, not at >=."""
+    try:
+        from torchvision import ops
+    except (ImportError, RuntimeError):  # RuntimeError: built for another torch
+        return {}
+
+    def prepare(inputs: Inputs) -> Inputs:
+        segments, scores = inputs
+        groups, size = scores.shape
+        boxes = segments.new_zeros((groups * size, 4))
+        boxes[:, 0::2] = segments.reshape(-1, 2)
+        boxes[:, 3] = 1.0
+        group = torch.arange(groups, device=scores.device).repeat_interleave(size)
+        return boxes, scores.reshape(-1), group
+
+    def call(prepared: Inputs) -> torch.Tensor:
+        boxes, scores, group = prepared
+        if len(group) and int(group[-1]) == 0:
+            return ops.nms(boxes, scores, iou_threshold)
+        return ops.batched_nms(boxes, scores, group, iou_threshold)
+
+    return {"torchvision": Version(call, prepare)}
+
+
+def actionformer(call_group: Callable[[ModuleType, torch.Tensor, torch.Tensor], object]) -> dict:
+    """ActionFormer's CPU extension, where it is built: `call_group(module, segments, scores)`."""
+    try:
+        module = importlib.import_module("nms_1d_cpu")
+    except ImportError:
+        return {}
+
+    def prepare(inputs: Inputs) -> list[Inputs]:
+        return list(zip(*(x.cpu().contiguous() for x in inputs), strict=True))
+
+    def call(groups: list[Inputs]) -> None:
+        for segments, scores in groups:
+            call_group(module, segments, scores)
+
+    return {"nms_1d_cpu": Version(call, prepare, cpu_only=True)}
+
+
+def actionformer_nms(iou_threshold: float) -> dict[str, Version]:
+    return actionformer(
+        lambda module, segments, scores: module.nms(segments, scores, iou_threshold=iou_threshold)
+    )
+
+
+def actionformer_soft_nms(sigma: float, min_score: float) -> dict[str, Version]:
+    def call_group(module: ModuleType, segments: torch.Tensor, scores: torch.Tensor) -> None:
+        module.softnms(
+            segments,
+            scores.clone(),  # it works in place
+            segments.new_empty((len(scores), 3)),
+            iou_threshold=0.0,
+            sigma=sigma,
+            min_score=min_score,
+            method=2,  # gaussian
+        )
+
+    return actionformer(call_group)
+
+
+class ScalarLoops:
+    """benchmarks/scalar_loops.cpp, compiled where there is a g++ and the file is there."""
+
+    def __init__(self, source: Path | None):
+        self._library: ctypes.CDLL | None = None
+        compiler = shutil.which("g++")
+        if source is None or not source.is_file() or compiler is None:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "scalar_loops.so"
+            command = [compiler, "-std=c++17", "-O2", "-shared", "-fPIC", str(source)]
+            subprocess.run([*command, "-o", str(library)], check=True)
+            self._library = ctypes.CDLL(str(library))  # stays mapped when the file is gone
+
+    def nms(self, iou_threshold: float) -> dict[str, Version]:
+        def call(inputs: Inputs) -> torch.Tensor:
+            segments, scores = inputs
+            keep = torch.empty_like(scores, dtype=torch.int64)
+            self._library.scalar_nms(
+                *_addresses(segments, scores),
+                *_sizes(scores),
+                ctypes.c_float(iou_threshold),
+                *_addresses(keep),
+            )
+            return keep
+
+        return self._version(call)
+
+    def soft_nms(self, sigma: float, min_score: float) -> dict[str, Version]:
+        def call(inputs: Inputs) -> Inputs:
+            segments, scores = inputs
+            keep = torch.empty_like(scores, dtype=torch.int64)
+            kept_scores = torch.empty_like(scores)
+            self._library.scalar_soft_nms(
+                *_addresses(segments, scores),
+                *_sizes(scores),
+                ctypes.c_float(sigma),
+                ctypes.c_float(min_score),
+                *_addresses(keep, kept_scores),
+            )
+            return keep, kept_scores
+
+        return self._version(call)
+
+    def _version(self, call: Callable[[Inputs], object]) -> dict[str, Version]:
+        if self._library is None:
+            return {}
+        return {"scalar C++": Version(call, _contiguous_on_cpu, cpu_only=True)}
+
+
+def _contiguous_on_cpu(inputs: Inputs) -> Inputs:
+    return tuple(x.cpu().float().contiguous() for x in inputs)
+
+
+def _addresses(*tensors: torch.Tensor) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def _sizes(scores: torch.Tensor) -> list[ctypes.c_int64]:
+    return [ctypes.c_int64(size) for size in scores.shape]
