@@ -53,8 +53,9 @@ class SegmentIndex {
   // maybe for others; removes those for which it returns true. Order: by octave, then by cell.
   template <typename Take>
   void sweep(Segment window, double reach, Take take) {
-    const double low = window.start - reach;
-    const double high = window.end + reach;
+    // No segment left starts at kFar, which removed ones do.
+    const double low = everything_ ? -kFar : window.start - reach;
+    const double high = everything_ ? std::numeric_limits<double>::max() : window.end + reach;
     for (Octave& octave : octaves_) {
       if (octave.left == 0) continue;
       // Segments are shorter than two cells; one cell to spare on each side makes up for rounding.
@@ -63,7 +64,8 @@ class SegmentIndex {
       Slot* const stop = slots_.data() + first_[end];
       for (Slot* slot = slots_.data() + first_[begin]; slot != stop; ++slot) {
         const Segment segment = slot->segment;
-        if (everything_ ? removed(*slot) : !(segment.start <= high && segment.end >= low)) continue;
+        const bool near = (segment.start <= high) & (segment.end >= low);
+        if (!near) continue;
         if (!take(slot->index, segment)) continue;
         remove(*slot);
         --octave.left;

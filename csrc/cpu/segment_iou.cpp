@@ -1,9 +1,46 @@
 #include "gaufuse/segment_iou.h"
 
+#include <vector>
+
 #include "cpu/check_values.h"
+#include "cpu/lanes.h"
+#include "cpu/multiversion.h"
 #include "cpu/parallel.h"
 
 namespace gaufuse {
+namespace {
+
+GAUFUSE_MULTIVERSION void iou_row(Segment a, const double* __restrict starts,
+                                  const double* __restrict ends, float* __restrict iou,
+                                  int64_t size) {
+  for (int64_t j = 0; j < size; ++j)
+    iou[j] = static_cast<float>(iou_without_branches(a, starts[j], ends[j]));
+}
+
+GAUFUSE_MULTIVERSION void iou_row(Segment a, const double* __restrict starts,
+                                  const double* __restrict ends, double* __restrict iou,
+                                  int64_t size) {
+  for (int64_t j = 0; j < size; ++j) iou[j] = iou_without_branches(a, starts[j], ends[j]);
+}
+
+// The segments of b in the group at hand.
+struct Scratch {
+  std::vector<double> starts;
+  std::vector<double> ends;
+};
+
+template <typename T>
+void load(const SegmentIouParams<T>& params, int64_t group, Scratch& scratch) {
+  const T* segments = params.b + 2 * group * params.num_b;
+  scratch.starts.resize(params.num_b);
+  scratch.ends.resize(params.num_b);
+  for (int64_t j = 0; j < params.num_b; ++j) {
+    scratch.starts[j] = static_cast<double>(segments[2 * j]);
+    scratch.ends[j] = static_cast<double>(segments[2 * j + 1]);
+  }
+}
+
+}  // namespace
 
 template <typename T>
 Status segment_iou_cpu(const SegmentIouParams<T>& params, int threads) {
@@ -13,14 +50,13 @@ Status segment_iou_cpu(const SegmentIouParams<T>& params, int threads) {
   }
   const int64_t rows = params.groups * params.num_a;
   parallel_for(rows, grain_for(params.num_b), threads, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* others = params.b + 2 * (r / params.num_a) * params.num_b;
-      const Segment a{static_cast<double>(params.a[2 * r]),
-                      static_cast<double>(params.a[2 * r + 1])};
-      for (int64_t j = 0; j < params.num_b; ++j) {
-        const Segment b{static_cast<double>(others[2 * j]), static_cast<double>(others[2 * j + 1])};
-        params.iou[r * params.num_b + j] = static_cast<T>(segment_overlap(a, b, Overlap::iou, 0.0));
-      }
+    Scratch& scratch = thread_scratch<Scratch>();
+    for (int64_t row = begin; row < end; ++row) {
+      if (row == begin || row % params.num_a == 0) load(params, row / params.num_a, scratch);
+      const Segment a{static_cast<double>(params.a[2 * row]),
+                      static_cast<double>(params.a[2 * row + 1])};
+      iou_row(a, scratch.starts.data(), scratch.ends.data(), params.iou + row * params.num_b,
+              params.num_b);
     }
   });
   return Status();

@@ -5,6 +5,7 @@
 
 #include "cpu/check_values.h"
 #include "cpu/compare_bits.h"
+#include "cpu/multiversion.h"
 #include "cpu/parallel.h"
 #include "gaufuse/groups.h"
 
@@ -55,16 +56,32 @@ void for_each_run(const uint64_t* words, int64_t size, Found found) {
   if (last) found(start, size);
 }
 
+// How many runs of at least min_length ones there are. Clearing every one that has a zero within
+// the next min_length - 1 bits leaves a run's first few, if it is long enough, and nothing else.
+GAUFUSE_MULTIVERSION int64_t count_runs(const uint64_t* words, int64_t num_words,
+                                        int64_t min_length) {
+  int64_t count = 0;
+  uint64_t last = 0;
+  for (int64_t w = 0; w < num_words; ++w) {
+    const uint64_t next = w + 1 < num_words ? words[w + 1] : 0;
+    uint64_t long_enough = words[w];
+    for (int64_t k = 1; k < min_length; ++k) long_enough &= (words[w] >> k) | (next << (64 - k));
+    count += __builtin_popcountll(long_enough & ~((long_enough << 1) | last));
+    last = long_enough >> 63;
+  }
+  return count;
+}
+
 struct Scratch {
   std::vector<uint64_t> words;
   std::vector<double> prefix;
   ReachTable reach;
 };
 
-// Calls found(start, end) for every proposal of a group, in the order of thresholds, then time.
+// Calls found(words, size) with the bits of cas > threshold, threshold by threshold.
 template <typename T, typename Found>
-void for_each_proposal(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch,
-                       Found found) {
+void for_each_threshold(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch,
+                        Found found) {
   const T* cas = params.cas + group * params.num_snippets;
   const int64_t size = valid_count(params.lengths, group, params.num_snippets);
   const double* thresholds =
@@ -72,10 +89,21 @@ void for_each_proposal(const ThresholdProposalsParams<T>& params, int64_t group,
   scratch.words.resize(params.num_snippets / 64 + 1);
   for (int64_t h = 0; h < params.num_thresholds; ++h) {
     greater_bits(cas, size, round_down<T>(thresholds[h]), scratch.words.data());
-    for_each_run(scratch.words.data(), size, [&](int64_t start, int64_t end) {
-      if (end - start >= params.min_length) found(start, end);
-    });
+    found(scratch.words.data(), size);
   }
+}
+
+template <typename T>
+int64_t count_group(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch) {
+  int64_t count = 0;
+  for_each_threshold(params, group, scratch, [&](const uint64_t* words, int64_t size) {
+    if (params.min_length <= 64)
+      count += count_runs(words, (size + 63) / 64, params.min_length);
+    else
+      for_each_run(words, size,
+                   [&](int64_t start, int64_t end) { count += end - start >= params.min_length; });
+  });
+  return count;
 }
 
 template <typename T>
@@ -100,8 +128,8 @@ void write_group(const ThresholdProposalsParams<T>& params, int64_t group, Scrat
   T* scores = params.scores + group * params.capacity;
   T* weights = params.weights + group * params.capacity;
   int64_t count = 0;
-  for_each_proposal(params, group, scratch, [&](int64_t start, int64_t end) {
-    if (count == params.capacity) return;
+  const auto write = [&](int64_t start, int64_t end) {
+    if (end - start < params.min_length || count == params.capacity) return;
     const Contrast contrast =
         outer_inner_contrast(prefix, start, end, size, scratch.reach(end - start));
     segments[2 * count] = static_cast<T>(start);
@@ -109,6 +137,9 @@ void write_group(const ThresholdProposalsParams<T>& params, int64_t group, Scrat
     scores[count] = static_cast<T>(contrast.score);
     weights[count] = static_cast<T>(contrast.inner);
     ++count;
+  };
+  for_each_threshold(params, group, scratch, [&](const uint64_t* words, int64_t num_snippets) {
+    for_each_run(words, num_snippets, write);
   });
   params.counts[group] = count;
   std::fill(segments + 2 * count, segments + 2 * params.capacity, T(0));
@@ -131,11 +162,7 @@ Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int thread
   const int64_t grain = grain_for(group_work(params));
   parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
     Scratch& scratch = thread_scratch<Scratch>();
-    for (int64_t g = begin; g < end; ++g) {
-      int64_t count = 0;
-      for_each_proposal(params, g, scratch, [&](int64_t, int64_t) { ++count; });
-      params.counts[g] = count;
-    }
+    for (int64_t g = begin; g < end; ++g) params.counts[g] = count_group(params, g, scratch);
   });
   return Status();
 }
