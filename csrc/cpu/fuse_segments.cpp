@@ -145,12 +145,9 @@ Status fuse_segments_cpu(const FuseSegmentsParams<T>& params, int threads) {
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
-  parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
-    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
-    for (int64_t g = begin; g < end; ++g) {
-      GroupFusion<T> group(params, g, scratch);
-      if (!error.add(group.check(), g)) group.run();
-    }
+  parallel_for_groups(groups, params.counts, capacity, 64, threads, [&](int64_t g) {
+    GroupFusion<T> group(params, g, thread_scratch<Scratch<T>>());
+    if (!error.add(group.check(), g)) group.run();
   });
   return error.status();
 }

@@ -54,10 +54,8 @@ Status nms_cpu(const NmsParams<T>& params, int threads) {
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
-  parallel_for(groups, grain_for(32 * capacity), threads, [&](int64_t begin, int64_t end) {
-    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
-    for (int64_t g = begin; g < end; ++g)
-      if (!error.add(check_group(params, g), g)) nms_group(params, g, scratch);
+  parallel_for_groups(groups, params.counts, capacity, 64, threads, [&](int64_t g) {
+    if (!error.add(check_group(params, g), g)) nms_group(params, g, thread_scratch<Scratch<T>>());
   });
   return error.status();
 }

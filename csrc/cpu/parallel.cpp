@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "gaufuse/groups.h"
+
 namespace gaufuse {
 namespace {
 
@@ -102,6 +104,40 @@ void parallel_for(int64_t items, int64_t grain, int threads,
   inside_job = true;
   current.run(job, helpers);
   inside_job = false;
+}
+
+void parallel_for_groups(int64_t groups, const int64_t* counts, int64_t capacity,
+                         int64_t work_per_item, int threads,
+                         const std::function<void(int64_t)>& body) {
+  if (counts == nullptr || threads <= 1)
+    return parallel_for(groups, grain_for(work_per_item * capacity), threads,
+                        [&](int64_t begin, int64_t end) {
+                          for (int64_t g = begin; g < end; ++g) body(g);
+                        });
+  // Counting sort by the number of bits of the count, largest first.
+  constexpr int kBits = 64;
+  const auto bits_of = [&](int64_t group) {
+    const int64_t count = valid_count(counts, group, capacity);
+    return count > 0 ? kBits - 1 - __builtin_clzll(static_cast<uint64_t>(count)) : 0;
+  };
+  std::vector<int64_t> next(kBits + 1, 0);
+  for (int64_t g = 0; g < groups; ++g) ++next[kBits - bits_of(g)];
+  for (int b = 0; b < kBits; ++b) next[b + 1] += next[b];
+  std::vector<int64_t> order(groups);
+  for (int64_t g = 0; g < groups; ++g) order[next[kBits - 1 - bits_of(g)]++] = g;
+
+  std::vector<int64_t> chunks(1, 0);
+  int64_t work = 0;
+  for (int64_t i = 0; i < groups; ++i) {
+    work += work_per_item * (1 + valid_count(counts, order[i], capacity));
+    if (work < kMinWork && i + 1 < groups) continue;
+    chunks.push_back(i + 1);
+    work = 0;
+  }
+  parallel_for(static_cast<int64_t>(chunks.size()) - 1, 1, threads,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = chunks[begin]; i < chunks[end]; ++i) body(order[i]);
+               });
 }
 
 int64_t grain_for(int64_t work_per_item, int64_t min_work) {

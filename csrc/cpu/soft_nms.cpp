@@ -214,12 +214,9 @@ Status soft_nms_cpu(const SoftNmsParams<T>& params, int threads) {
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
-  parallel_for(groups, grain_for(64 * capacity), threads, [&](int64_t begin, int64_t end) {
-    Scratch& scratch = thread_scratch<Scratch>();
-    for (int64_t g = begin; g < end; ++g) {
-      GroupSoftNms<T> group(params, g, scratch);
-      if (!error.add(group.check(g), g)) group.run();
-    }
+  parallel_for_groups(groups, params.counts, capacity, 256, threads, [&](int64_t g) {
+    GroupSoftNms<T> group(params, g, thread_scratch<Scratch>());
+    if (!error.add(group.check(g), g)) group.run();
   });
   return error.status();
 }

@@ -144,12 +144,9 @@ Status weighted_segments_fusion_cpu(const WeightedSegmentsFusionParams<T>& param
   const int64_t capacity = params.capacity;
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
-  parallel_for(groups, grain_for(64 * capacity), threads, [&](int64_t begin, int64_t end) {
-    Scratch<T>& scratch = thread_scratch<Scratch<T>>();
-    for (int64_t g = begin; g < end; ++g) {
-      GroupWeightedFusion<T> group(params, g, scratch);
-      if (!error.add(group.check(g), g)) group.run();
-    }
+  parallel_for_groups(groups, params.counts, capacity, 256, threads, [&](int64_t g) {
+    GroupWeightedFusion<T> group(params, g, thread_scratch<Scratch<T>>());
+    if (!error.add(group.check(g), g)) group.run();
   });
   return error.status();
 }
