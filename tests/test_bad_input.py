@@ -340,7 +340,7 @@ CHOICES = [
     (weigh, "confidence", "avg, max"),
     (label, "formulation", "uniform, released"),
     (label, "rows", "mean, contrast_mean"),
-    (label, "backend", "auto, highs"),
+    (label, "backend", "auto, native, highs"),
 ]
 
 

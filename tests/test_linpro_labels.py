@@ -255,7 +255,7 @@ def test_defaults_are_uniform_over_mean_rows():
     segments, q = (torch.from_numpy(x) for x in COMPONENTS["chained"])
     default = gx.linpro_labels(segments, q, 30)
     spelled = gx.linpro_labels(
-        segments, q, 30, None, formulation="uniform", backend="highs", rows="mean", **WEIGHTS
+        segments, q, 30, None, formulation="uniform", backend="auto", rows="mean", **WEIGHTS
     )
     assert torch.equal(default.labels, spelled.labels)
     assert torch.equal(default.objective, spelled.objective)

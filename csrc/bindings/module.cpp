@@ -7,6 +7,7 @@
 
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/interval_membership.h"
+#include "gaufuse/linpro_labels.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"
 #include "gaufuse/segment_voting.h"
@@ -66,6 +67,17 @@ void call(const Launch& launch, const Params& params, Cpu cpu, [[maybe_unused]] 
 #else
       status = without_cuda();
 #endif
+  }
+  raise_if_bad(status);
+}
+
+// The same for what only the CPU does.
+template <typename Params, typename Cpu>
+void call_cpu(const Launch& launch, const Params& params, Cpu cpu) {
+  Status status;
+  {
+    py::gil_scoped_release release;
+    status = cpu(params, launch.threads);
   }
   raise_if_bad(status);
 }
@@ -130,12 +142,7 @@ void count_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds, 
     params.num_thresholds = num_thresholds;
     params.min_length = min_length;
     params.thresholds_per_group = thresholds_per_group;
-    Status status;
-    {
-      py::gil_scoped_release release;
-      status = count_proposals_cpu(params, launch.threads);
-    }
-    raise_if_bad(status);
+    call_cpu(launch, params, count_proposals_cpu<T>);
   });
 }
 
@@ -183,6 +190,39 @@ void interval_membership(const Launch& launch, uintptr_t segments, uintptr_t cou
     params.margin_power = margin_power;
     params.mode = static_cast<Membership>(mode);
     GAUFUSE_CALL(interval_membership, launch, params);
+  });
+}
+
+void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
+                   uintptr_t lengths, uintptr_t labels, uintptr_t objective, uintptr_t residual,
+                   uintptr_t gap, uintptr_t pivots, uintptr_t status, int64_t groups,
+                   int64_t capacity, int64_t num_snippets, double margin, double margin_power,
+                   double confidence_weight, double uniformity_weight, double sparsity_weight,
+                   int rows, int formulation) {
+  with_scalar(launch, [&](auto scalar) {
+    using T = decltype(scalar);
+    LinproLabelsParams<T> params{};
+    params.segments = pointer<T>(segments);
+    params.scores = pointer<T>(scores);
+    params.counts = pointer<int64_t>(counts);
+    params.lengths = pointer<int64_t>(lengths);
+    params.labels = pointer<T>(labels);
+    params.objective = pointer<double>(objective);
+    params.residual = pointer<double>(residual);
+    params.gap = pointer<double>(gap);
+    params.pivots = pointer<int64_t>(pivots);
+    params.status = pointer<int64_t>(status);
+    params.groups = groups;
+    params.capacity = capacity;
+    params.num_snippets = num_snippets;
+    params.margin = margin;
+    params.margin_power = margin_power;
+    params.confidence_weight = confidence_weight;
+    params.uniformity_weight = uniformity_weight;
+    params.sparsity_weight = sparsity_weight;
+    params.rows = static_cast<Membership>(rows);
+    params.formulation = static_cast<Formulation>(formulation);
+    call_cpu(launch, params, linpro_labels_cpu<T>);
   });
 }
 
@@ -309,6 +349,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("count_proposals", &count_proposals);
   module.def("fuse_segments", &fuse_segments);
   module.def("interval_membership", &interval_membership);
+  module.def("linpro_labels", &linpro_labels);
   module.def("nms", &nms);
   module.def("segment_iou", &segment_iou);
   module.def("soft_nms", &soft_nms);

@@ -15,6 +15,7 @@ from gaufuse_ext.linpro.cells import Component
 from gaufuse_ext.linpro.program import Infeasible, Program
 
 MODE = "contrast"
+MET = 1e-9  # a residual up to here is none
 
 
 def solve_released(
@@ -44,7 +45,7 @@ def _alone(component: Component) -> tuple[np.ndarray, bool]:
     carriers = component.rows[0] > 0 if q > 0 else component.rows[0] < 0
     size = component.lengths[carriers].sum()
     level = min(1.0, abs(q) / size) if size > 0 else 0.0
-    return np.where(carriers, level, 0.0), bool(abs(q) > size)
+    return np.where(carriers, level, 0.0), bool(abs(q) > size + MET)
 
 
 def _exact(component: Component) -> Program:

@@ -12,7 +12,7 @@ is left out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from gaufuse_ext.linpro.cells import Component
 from gaufuse_ext.linpro.program import Program
 
 
-@dataclass(frozen=True)
-class UniformWeights:
+class UniformWeights(NamedTuple):
     confidence: float = 1.0  # a
     uniformity: float = 0.1  # b
     sparsity: float = 1e-3  # g

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext.linpro import highs, released, uniform
-from gaufuse_ext.linpro.cells import Component, reduce_to_components
+from gaufuse_ext._library import _native, call_native
+from gaufuse_ext.linpro import highs
+from gaufuse_ext.linpro.general import Formula
 from gaufuse_ext.linpro.uniform import UniformWeights
+from gaufuse_ext.ops.interval_membership import MODES
 
-FORMULATIONS = ("uniform", "released")
-BACKENDS = {"auto": highs.solve, "highs": highs.solve}
+FORMULATIONS = ("uniform", "released")  # in the order of gaufuse::Formulation
+BACKENDS = ("auto", "native", "highs")
 ROWS = ("mean", "contrast_mean")
+MARGIN, MARGIN_POWER = 0.0785, 0.9  # of the ring, as for interval_membership
 
 
 class LinproStatus(StrEnum):
@@ -35,6 +37,9 @@ class LinproLabels:
     objective: torch.Tensor  # (G,)
     residual: torch.Tensor  # (G,) sum over instances of |M x - q|
     status: list[LinproStatus] | LinproStatus  # (G,)
+    gap: torch.Tensor  # (G,) between objective and dual bound, relative; NaN where HiGHS solved
+    pivots: torch.Tensor  # (G,) int64, simplex pivots of the native solver
+    backend: list[str] | str  # (G,) "native" or "highs"
 
 
 def linpro_labels(
@@ -75,19 +80,22 @@ def linpro_labels(
         scores: (G, N) or (N,) confidences q, same dtype and device.
         num_snippets: T.
         counts: (G,) valid instances of each group; all N by default.
-        backend: "highs", or "auto".
+        backend: "native", our own simplex for components of up to 24 instances: every result is
+            proved by its dual, to a gap of 1e-9. "highs", the general solver. "auto": native, and
+            HiGHS for the groups that it leaves (too large, infeasible, not proved).
         rows: "mean", or "contrast_mean" to subtract the ring's mean; `uniform` only.
         lengths: (G,) valid snippets of each group; T by default.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start.
+        RuntimeError: backend="native" cannot solve a group.
     """
     segments = _checks.check_segments("segments", segments)
     scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
     _checks.check_integer("num_snippets", num_snippets, 0)
     _checks.check_choice("formulation", formulation, FORMULATIONS)
     _checks.check_choice("rows", rows, ROWS)
-    solve = BACKENDS[_checks.check_choice("backend", backend, BACKENDS)]
+    _checks.check_choice("backend", backend, BACKENDS)
     weights = UniformWeights(
         _checks.check_not_negative("confidence_weight", confidence_weight),
         _checks.check_not_negative("uniformity_weight", uniformity_weight),
@@ -96,95 +104,107 @@ def linpro_labels(
     batched = segments.dim() == 3
     if not batched:
         segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
-    groups = len(segments)
-    counts = _sizes("counts", counts, groups, segments.shape[1], segments.device)
-    lengths = _sizes("lengths", lengths, groups, num_snippets, segments.device)
-    formula = _Formula(formulation, rows, weights, solve)
-
-    boundaries = segments.detach().cpu().double().numpy()
-    confidences = scores.detach().cpu().double().numpy()
-    labels = np.zeros((groups, num_snippets))
-    objective, residual = np.zeros(groups), np.zeros(groups)
-    status = []
-    for g, (count, length) in enumerate(zip(counts, lengths, strict=True)):
-        instances, q = boundaries[g, :count], confidences[g, :count]
-        _check_values(g, instances, q)
-        labels[g, :length], objective[g], residual[g], how = formula.solve(instances, q, length)
-        status.append(how)
-
-    out = [torch.from_numpy(x).to(segments) for x in (labels, objective, residual)]
-    if batched:
-        return LinproLabels(*out, status)
-    return LinproLabels(*(x.squeeze(0) for x in out), status[0])
-
-
-@dataclass(frozen=True)
-class _Formula:
-    """One formulation, its constants and its solver."""
-
-    formulation: str
-    rows: str
-    weights: UniformWeights
-    solver: Callable
-
-    def solve(
-        self, instances: np.ndarray, q: np.ndarray, num_snippets: int
-    ) -> tuple[np.ndarray, float, float, LinproStatus]:
-        mode = released.MODE if self.formulation == "released" else self.rows
-        labels = np.zeros(num_snippets)
-        objective = residual = 0.0
-        status = LinproStatus.EMPTY
-        for component in reduce_to_components(instances, q, num_snippets, mode):
-            x, relaxed = self._cells(component)
-            _spread(labels, component, np.clip(x, 0.0, 1.0))
-            objective += self._objective(component, x)
-            residual += self._residual(component, x)
-            if relaxed:
-                status = LinproStatus.RELAXED
-            elif status is LinproStatus.EMPTY and component.inside.any():
-                status = LinproStatus.OPTIMAL
-        return labels, objective, residual, status
-
-    def _cells(self, component: Component) -> tuple[np.ndarray, bool]:
-        if self.formulation == "released":
-            return released.solve_released(component, self.solver)
-        return uniform.solve_uniform(component, self.weights, self.solver), False
-
-    def _objective(self, component: Component, x: np.ndarray) -> float:
-        if self.formulation == "released":
-            return released.objective(component, x)
-        return uniform.objective(component, self.weights, x)
-
-    def _residual(self, component: Component, x: np.ndarray) -> float:
-        module = released if self.formulation == "released" else uniform
-        return module.residual(component, x)
-
-
-def _spread(labels: np.ndarray, component: Component, x: np.ndarray) -> None:
-    for start, length, score in zip(component.starts, component.lengths, x, strict=True):
-        labels[start : start + int(length)] = score
-
-
-def _sizes(
-    name: str, sizes: _checks.Counts, groups: int, capacity: int, device: torch.device
-) -> list[int]:
-    if sizes is None:
-        return [capacity] * groups
-    values = _checks.check_counts(name, sizes, groups, device).tolist()
-    for g, value in enumerate(values):
-        if not 0 <= value <= capacity:
-            raise ValueError(f"{name} must lie in [0, {capacity}], got {value} at [{g}]")
-    return values
-
-
-def _check_values(group: int, instances: np.ndarray, q: np.ndarray) -> None:
-    for i, (start, end) in enumerate(instances):
-        if not np.isfinite(start) or not np.isfinite(end):
-            raise ValueError(f"segments must be finite, got [{start}, {end}] at [{group}, {i}]")
-        if end < start:
-            raise ValueError(
-                f"segments must have end >= start, got [{start}, {end}] at [{group}, {i}]"
+    groups, device = len(segments), segments.device
+    if counts is not None:
+        counts = _checks.check_counts("counts", counts, groups, device).cpu()
+    if lengths is not None:
+        lengths = _checks.check_counts("lengths", lengths, groups, device).cpu()
+    formula = Formula(formulation, rows, weights)
+    boundaries = segments.detach().to("cpu", torch.float64).contiguous()
+    confidences = scores.detach().to("cpu", torch.float64).contiguous()
+    found = _solve_natively(formula, boundaries, confidences, counts, lengths, num_snippets)
+    status = [_NATIVE_STATUS.get(code) for code in found.status.tolist()]
+    used = ["native"] * groups
+    for g in range(groups):
+        if backend == "highs":
+            status[g] = None
+        if status[g] is not None:
+            continue
+        if backend == "native":
+            raise RuntimeError(
+                f"the native backend cannot solve group {g} (too large, infeasible, or not proved "
+                'optimal); backend="auto" hands such groups to HiGHS'
             )
-    bad = np.flatnonzero(~np.isfinite(q))
-    if len(bad):
-        raise ValueError(f"scores must be finite, got {q[bad[0]]} at [{group}, {bad[0]}]")
+        status[g] = _solve_by_highs(g, formula, boundaries, confidences, counts, lengths, found)
+        used[g] = "highs"
+
+    values = (x.to(segments) for x in (found.labels, found.objective, found.residual))
+    proofs = (found.gap.to(device), found.pivots.to(device))
+    if batched:
+        return LinproLabels(*values, status, *proofs, used)
+    values, proofs = ((x.squeeze(0) for x in group) for group in (values, proofs))
+    return LinproLabels(*values, status[0], *proofs, used[0])
+
+
+class _Found(NamedTuple):
+    """Outputs of the native solver, on the CPU, in its order."""
+
+    labels: torch.Tensor  # (G, T) float64
+    objective: torch.Tensor  # (G,) float64
+    residual: torch.Tensor  # (G,) float64
+    gap: torch.Tensor  # (G,) float64
+    pivots: torch.Tensor  # (G,) int64
+    status: torch.Tensor  # (G,) int64
+
+
+_NATIVE_STATUS = {0: LinproStatus.EMPTY, 1: LinproStatus.OPTIMAL}  # gaufuse::LinproStatus
+
+
+def _solve_natively(
+    formula: Formula,
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    num_snippets: int,
+) -> _Found:
+    groups, capacity = scores.shape
+    found = _Found(
+        scores.new_empty((groups, num_snippets)),
+        *(scores.new_empty((groups,)) for _ in range(3)),
+        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
+    )
+    call_native(
+        _native.linpro_labels,
+        scores,
+        segments,
+        scores,
+        counts,
+        lengths,
+        *found,
+        groups,
+        capacity,
+        num_snippets,
+        MARGIN,
+        MARGIN_POWER,
+        *formula.weights,
+        MODES.index(formula.rows),
+        FORMULATIONS.index(formula.formulation),
+    )
+    return found
+
+
+def _solve_by_highs(
+    group: int,
+    formula: Formula,
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    found: _Found,
+) -> LinproStatus:
+    """Solves a group and writes its part of `found`."""
+    count = scores.shape[1] if counts is None else int(counts[group])
+    length = found.labels.shape[1] if lengths is None else int(lengths[group])
+    solution = formula.solve(
+        segments[group, :count].numpy(), scores[group, :count].numpy(), length, highs.solve
+    )
+    found.labels[group] = 0.0
+    found.labels[group, :length] = torch.from_numpy(solution.labels)
+    found.objective[group] = solution.objective
+    found.residual[group] = solution.residual
+    found.gap[group] = torch.nan
+    found.pivots[group] = 0
+    if solution.relaxed:
+        return LinproStatus.RELAXED
+    return LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL

@@ -1,0 +1,125 @@
+"""The native LinPro solver: exact, proved, and honest about what it leaves to HiGHS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import gaufuse_ext as gx
+
+SNIPPETS = 120
+OPTIONS = [
+    {},
+    {"uniformity_weight": 1.0, "sparsity_weight": 0.0},
+    {"uniformity_weight": 0.0},
+    {"confidence_weight": 0.0, "uniformity_weight": 2.0},
+    {"rows": "contrast_mean"},
+    {"formulation": "released"},
+]
+
+
+def component(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 2) instances that mostly interact, and confidences that are often special."""
+    kind = rng.integers(7)
+    steps = np.arange(size)
+    if kind == 0:
+        starts = rng.integers(0, SNIPPETS, size)
+        ends = starts + rng.integers(0, SNIPPETS, size)
+    elif kind == 1:  # nested
+        half = np.sort(rng.integers(1, SNIPPETS // 2, size))
+        starts, ends = SNIPPETS // 2 - half, SNIPPETS // 2 + half
+    elif kind == 2:  # identical
+        starts, ends = np.full(size, 10), np.full(size, 30)
+    elif kind == 3:  # chained
+        starts, ends = steps * 4, steps * 4 + 7
+    elif kind == 4:  # touching
+        starts, ends = steps * 4, steps * 4 + 4
+    elif kind == 5:  # of one snippet
+        starts = rng.integers(0, SNIPPETS, size)
+        ends = starts + 1
+    else:  # across the borders
+        starts = rng.integers(-20, SNIPPETS + 10, size)
+        ends = starts + rng.integers(1, 40, size)
+    confidences = rng.choice([0.0, 1.0, 0.5, -0.3, 1.7, *rng.random(4)], size=size)
+    return np.stack([starts, ends], axis=1).astype(np.float64), confidences
+
+
+def batch(seed: int, groups: int, most: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    segments, scores = np.zeros((groups, most, 2)), np.full((groups, most), np.nan)
+    counts = rng.integers(0, most + 1, groups)
+    for g, count in enumerate(counts):
+        segments[g, :count], scores[g, :count] = component(rng, count)
+    return torch.from_numpy(segments), torch.from_numpy(scores), torch.from_numpy(counts)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_objectives_equal_highs(options):
+    for seed, groups, most in ((0, 200, 8), (1, 30, 24)):
+        segments, scores, counts = batch(seed, groups, most)
+        ours = gx.linpro_labels(segments, scores, SNIPPETS, counts, **options)
+        theirs = gx.linpro_labels(segments, scores, SNIPPETS, counts, backend="highs", **options)
+        torch.testing.assert_close(ours.objective, theirs.objective, rtol=1e-8, atol=1e-8)
+        assert ours.status == theirs.status
+        assert ours.labels.min() >= 0 <= 1 >= ours.labels.max()
+        native = torch.tensor([name == "native" for name in ours.backend])
+        assert native.float().mean() > (0.5 if options.get("formulation") else 0.95)
+        assert (ours.gap[native] <= 1e-9).all()
+        assert ours.gap[~native].isnan().all()
+        assert set(theirs.backend) == {"highs"}
+
+
+def test_objective_is_that_of_the_labels():
+    """The `uniform` objective, worked out from labels and instances alone."""
+    a, b, g = 1.3, 0.4, 0.01
+    segments, scores, counts = batch(2, 60, 6)
+    r = gx.linpro_labels(
+        segments, scores, SNIPPETS, counts,
+        confidence_weight=a, uniformity_weight=b, sparsity_weight=g,
+    )  # fmt: skip
+    for group, count in enumerate(counts.tolist()):
+        x = r.labels[group].numpy()
+        expected = g * x.sum()
+        for (start, end), q in zip(
+            segments[group, :count].numpy(), scores[group, :count].numpy(), strict=True
+        ):
+            inside = x[max(0, int(start)) : max(0, int(end))]
+            if len(inside):
+                expected += a * abs(inside.mean() - q) + b * np.abs(inside - q).mean()
+        assert r.objective[group].item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_too_many_instances_go_to_highs():
+    segments = torch.tensor([[0.0, 40.0 + i] for i in range(30)], dtype=torch.float64)
+    scores = torch.linspace(0.1, 0.9, 30, dtype=torch.float64)
+    r = gx.linpro_labels(segments, scores, 100)
+    assert r.backend == "highs"
+    with pytest.raises(RuntimeError, match="cannot solve group 0"):
+        gx.linpro_labels(segments, scores, 100, backend="native")
+
+
+def test_what_cannot_be_met_goes_to_highs():
+    segments = torch.tensor([[[2.0, 8.0], [2.0, 8.0]], [[2.0, 8.0], [20.0, 28.0]]])
+    scores = torch.tensor([[0.3, 0.7], [0.3, 0.7]])
+    r = gx.linpro_labels(segments, scores, 40, formulation="released")
+    assert r.backend == ["highs", "native"]
+    assert r.status == ["relaxed", "optimal"]
+
+
+def test_independent_of_the_number_of_threads(set_threads):
+    segments, scores, counts = batch(3, 300, 6)
+    results = []
+    for threads in (1, 2):
+        set_threads(threads)
+        results.append(gx.linpro_labels(segments, scores, SNIPPETS, counts))
+    assert torch.equal(results[0].labels, results[1].labels)
+    assert torch.equal(results[0].objective, results[1].objective)
+
+
+def test_huge_confidences_are_proved_too():
+    segments = torch.tensor([[0.0, 10.0], [5.0, 15.0]], dtype=torch.float64)
+    for q in ([1e20, 0.5], [-1e20, 0.5], [1e300, -1e300]):
+        r = gx.linpro_labels(segments, torch.tensor(q, dtype=torch.float64), 20)
+        assert r.backend == "native"
+        assert torch.isfinite(r.labels).all()
