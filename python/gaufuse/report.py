@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -58,14 +57,9 @@ class ProgressLine:
             pace = (now - self._started) / max(1, self._done - self._first)
             left = pace * (self._total - self._done)
             self._console.print(
-                f"{self._title} {self._done}/{self._total}, {left:.0f} s left  {note}"
+                f"{self._title} {self._done}/{self._total}, {left:.0f} s left  {note}",
+                soft_wrap=True,
             )
-
-
-@contextlib.contextmanager
-def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[ProgressLine]:
-    with ProgressLine(console, title, total, done) as line:
-        yield line
 
 
 def map_table(

@@ -128,7 +128,7 @@ class Trainer:
         write_text(self.folder.config, dump_config(config))
         started = time.monotonic()
         ends = phase_ends(config)
-        with report.progress(
+        with report.ProgressLine(
             self.console, "training", config.schedule.epochs, self.epoch
         ) as progress:
             while self.epoch < config.schedule.epochs:
@@ -145,7 +145,8 @@ class Trainer:
         self.console.print(report.map_table(self._table(), metrics["iou_thresholds"]))
         self.console.print(
             f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoint and log in "
-            f"{self.folder.root}"
+            f"{self.folder.root}",
+            soft_wrap=True,
         )
         return metrics
 
@@ -237,7 +238,8 @@ class Trainer:
             f"epoch {self.epoch}: labels {refresh + 1}: coverage {statistics.coverage:.1%}, "
             f"confidence {statistics.confidence:.3f}, change {statistics.change:.4f}, "
             f"{statistics.instances:.1f} instances a class and video, "
-            f"{statistics.relaxed} relaxed"
+            f"{statistics.relaxed} relaxed",
+            soft_wrap=True,
         )
 
     # Evaluation and files

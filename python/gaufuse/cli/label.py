@@ -25,7 +25,7 @@ import gaufuse_ext as gx
 from gaufuse.annotation_sources import load_any_ground_truth
 from gaufuse.cli.options import add_fusion, parse_thresholds
 from gaufuse.files import ensure_writable_folder, write_atomically, write_json
-from gaufuse.report import progress
+from gaufuse.report import ProgressLine
 from gaufuse.safe_load import load_array
 from gaufuse.segment_groups import group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
@@ -110,7 +110,7 @@ def _make(
     }
     status: dict[str, int] = {}
     total = sum(len(dict.fromkeys(entry.labels)) for entry in detections.values())
-    with progress(console, "labels", total) as line:
+    with ProgressLine(console, "labels", total) as line:
         for groups in group_segments(detections):
             segments, scores, counts = groups.segments, groups.scores, groups.counts
             if not options.no_fusion:
