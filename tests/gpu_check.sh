@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: build with CUDA, run the GPU tests, compute-sanitizer in its four modes and
 # the kernel benchmarks. Logs and JSON go to the folder given. Uses no network: PYTHON must already
-# have torch (CUDA), numpy, highspy, pybind11, pytest, hypothesis; cmake, ninja and nvcc on the PATH.
+# have what is imported below (torch with CUDA), and cmake, ninja and nvcc must be on the PATH.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mkdir -p "${1:?usage: gpu_check.sh OUT}" && cd "$1" && pwd)
@@ -9,6 +9,8 @@ python=${PYTHON:-python3}
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 failed=0
+"$python" -c 'import torch, numpy, highspy, pybind11, pydantic, rich, tomli_w
+import pytest, pytest_timeout, hypothesis, scipy' || exit 2
 
 step() { # name, command...: logs to OUT/name.log and goes on after a failure
   local name=$1

@@ -172,10 +172,9 @@ def test_torch_and_scalar_soft_nms(scalar):
     # A segment that starts below the least score is seen only once another has been taken.
     assert torch.equal(index, expected)
     torch.testing.assert_close(decayed, expected_scores)
-    if hasattr(gx, "soft_nms"):
-        kernel = gx.soft_nms(segments, scores, sigma=0.5, min_score=0.001)
-        assert torch.equal(kernel[0], expected)
-        torch.testing.assert_close(kernel[1], expected_scores)
+    kernel = gx.soft_nms(segments, scores, sigma=0.5, min_score=0.001)
+    assert torch.equal(kernel.keep, expected)
+    torch.testing.assert_close(kernel.scores, expected_scores)
 
 
 def test_torch_membership():

@@ -75,3 +75,16 @@ def instances(groups: int, count: int, num_snippets: int, device: torch.device) 
     length = torch.randn((groups, count), generator=generator, device=device).mul(0.7).exp() * 12.0
     start = place * num_snippets
     return torch.stack([start, (start + length).clamp(max=num_snippets)], dim=-1)
+
+
+def scored_instances(
+    groups: int, count: int, num_snippets: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(G, N, 2) float32 instances as fusion leaves them, some overlapping, and (G, N) scores."""
+    generator = torch.Generator(device).manual_seed(0)
+    place = torch.rand((groups, count), generator=generator, device=device)
+    spread = torch.randn((groups, count), generator=generator, device=device).mul(0.7).exp()
+    start = (place * num_snippets).floor()
+    end = (start + 0.7 * num_snippets / count * spread).floor() + 2
+    scores = torch.rand((groups, count), generator=generator, device=device)
+    return torch.stack([start, end.clamp(max=num_snippets)], dim=-1), scores

@@ -1,7 +1,6 @@
 """What is measured: each operation, the sizes that it meets in use, the other ways to do it.
 
-A new operation is one more `Operation(...)` in `operations`; one that this build of `gaufuse_ext`
-does not have is left out.
+A new operation is one more `Operation(...)` in `operations`.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Operation:
 
 
 def operations(scalar: ScalarLoops) -> list[Operation]:
-    found = [
+    return [
         Operation(
             "label_front_end",  # what turns the activations of a video into instances
             "snippets",
@@ -149,58 +148,67 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             versions.reference("segment_iou", lambda f, *x: f(*x), _product(40))
             | versions.vectorised(torch_versions.segment_iou, _product(24)),
         ),
-    ]
-    if hasattr(gx, "soft_nms"):
-        found.append(
-            Operation(
+        Operation(
+            "soft_nms",
+            "segments",
+            lambda *x: gx.soft_nms(*x, sigma=SIGMA, min_score=MIN_SCORE),
+            DETECTOR,
+            versions.reference(
                 "soft_nms",
-                "segments",
-                lambda *x: gx.soft_nms(*x, sigma=SIGMA, min_score=MIN_SCORE),
-                DETECTOR,
-                versions.reference(
-                    "soft_nms",
-                    lambda f, *x: f(*x, sigma=SIGMA, min_score=MIN_SCORE),
-                    _square(40),
-                )
-                | versions.vectorised(
-                    lambda *x: torch_versions.soft_nms(*x, SIGMA, MIN_SCORE),
-                    lambda x: 100 * x[1].shape[1],
-                )
-                | versions.actionformer_soft_nms(SIGMA, MIN_SCORE)
-                | scalar.soft_nms(SIGMA, MIN_SCORE),
+                lambda f, *x: f(*x, sigma=SIGMA, min_score=MIN_SCORE),
+                _square(40),
             )
-        )
-    if hasattr(gx, "segment_voting"):
-        found.append(
-            Operation(
-                "segment_voting",
-                "segments",
-                lambda kept, *x: gx.segment_voting(kept, *x, VOTING_THRESHOLD),
-                (
-                    _votes("1 group", 1, 2_000, quick=True),
-                    _votes("1,000 groups", 1_000, 2_000),
-                    _votes("1 group", 1, 20_000),
-                ),
-                versions.reference(
-                    "segment_voting", lambda f, *x: f(*x, VOTING_THRESHOLD), _product(40)
-                ),
+            | versions.vectorised(
+                lambda *x: torch_versions.soft_nms(*x, SIGMA, MIN_SCORE),
+                lambda x: 100 * x[1].shape[1],
             )
-        )
-    if hasattr(gx, "weighted_segments_fusion"):
-        found.append(
-            Operation(
-                "weighted_segments_fusion",
-                "segments",
-                lambda *x: gx.weighted_segments_fusion(*x),
-                DETECTOR,
-                versions.reference("weighted_segments_fusion", lambda f, *x: f(*x), lambda x: 0),
-            )
-        )
-    return found
+            | versions.actionformer_soft_nms(SIGMA, MIN_SCORE)
+            | scalar.soft_nms(SIGMA, MIN_SCORE),
+        ),
+        Operation(
+            "segment_voting",
+            "segments",
+            lambda kept, *x: gx.segment_voting(kept, *x, VOTING_THRESHOLD),
+            (
+                _votes("1 group", 1, 2_000, quick=True),
+                _votes("1,000 groups", 1_000, 2_000),
+                _votes("1 group", 1, 20_000),
+            ),
+            versions.reference(
+                "segment_voting", lambda f, *x: f(*x, VOTING_THRESHOLD), _product(40)
+            ),
+        ),
+        Operation(
+            "weighted_segments_fusion",
+            "segments",
+            lambda *x: gx.weighted_segments_fusion(*x),
+            DETECTOR,
+            versions.reference("weighted_segments_fusion", lambda f, *x: f(*x), lambda x: 0),
+        ),
+        Operation(
+            "linpro_labels",
+            "instances",
+            _linpro("auto"),
+            (
+                _scored_instances("1 group of 10", 1, 10, 750, quick=True),
+                _scored_instances("THUMOS14, 200 videos x 2 classes", 400, 10, 750),
+                _scored_instances("the same, four times as long", 400, 10, 3_000),
+                _scored_instances("20,000 groups of 4", 20_000, 4, 750),
+            ),
+            versions.highs(_linpro("highs")) | versions.dense_linprog(),
+        ),
+    ]
 
 
 def _front_end(cas: torch.Tensor) -> gx.FusedSegments:
     return gx.fuse_segments(*_proposals(cas, None))
+
+
+def _linpro(backend: str) -> Callable[..., gx.LinproLabels]:
+    def call(segments: torch.Tensor, scores: torch.Tensor, snippets: int) -> gx.LinproLabels:
+        return gx.linpro_labels(segments, scores, snippets, backend=backend)
+
+    return call
 
 
 def _proposals(cas: torch.Tensor, room: int | None) -> gx.Proposals:
@@ -233,6 +241,23 @@ def _product(item_bytes: int) -> Callable[[Inputs], int]:
 def _masks(x: Inputs) -> int:
     """Memory of a mask of each threshold, its edges and their positions."""
     return 40 * len(THRESHOLDS) * x[0].shape[1]
+
+
+def _scored_instances(
+    name: str, groups: int, count: int, snippets: int, quick: bool = False
+) -> Case:
+    def build(groups: int, device: torch.device) -> Inputs:
+        return *inputs.scored_instances(groups, count, snippets, device), snippets
+
+    return Case(
+        f"{name}, T {snippets:,}",
+        groups,
+        count,
+        build,
+        12 * count + 16 * snippets,
+        f"K {count}, T {snippets:,}",
+        quick,
+    )
 
 
 def _activations(

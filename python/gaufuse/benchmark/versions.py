@@ -76,6 +76,28 @@ def vectorised(call: Callable, group_bytes: Callable[[Inputs], int]) -> dict[str
     return {"torch": Version(lambda x: call(*x), threaded=True, group_bytes=group_bytes)}
 
 
+def highs(call: Callable) -> dict[str, Version]:
+    """`call(*inputs)`: reduced programs of one component each, in HiGHS objects that are kept."""
+    return {"highs": Version(lambda x: call(*x), cpu_only=True)}
+
+
+def dense_linprog() -> dict[str, Version]:
+    """LinPro as the release solves it, one dense scipy.optimize.linprog over all snippets per
+    group (min sum(x) s.t. M x = q). Empty where there is no scipy."""
+    try:
+        from scipy.optimize import linprog
+    except ImportError:
+        return {}
+    membership = reference_function("interval_membership")
+
+    def call(groups: list) -> None:
+        for segments, scores, num_snippets in groups:
+            matrix = membership(segments, num_snippets)
+            linprog([1.0] * num_snippets, A_eq=matrix, b_eq=scores, bounds=(0, 1))
+
+    return {"scipy": Version(call, to_numpy, cpu_only=True)}
+
+
 def torchvision_nms(iou_threshold: float) -> dict[str, Version]:
     """Segments as boxes of height one. torchvision suppresses at > threshold, not at >=."""
     try:
