@@ -6,6 +6,33 @@ from typing import NamedTuple
 
 import torch
 
+from gaufuse_ext import _checks
+
+
+class ScoredGroups(NamedTuple):
+    """Checked arguments with the G axis, and whether they came with it."""
+
+    segments: torch.Tensor  # (G, N, 2)
+    scores: torch.Tensor  # (G, N)
+    counts: torch.Tensor | None  # (G,) int64
+    batched: bool
+
+
+def scored_groups(segments: object, scores: object, counts: _checks.Counts) -> ScoredGroups:
+    """What every operation on scored segments takes: (G, N, 2), (G, N) and (G,), or one group's.
+
+    Raises:
+        TypeError, ValueError: shapes, dtypes or devices that do not fit.
+    """
+    segments = _checks.check_segments("segments", segments)
+    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    batched = segments.dim() == 3
+    if not batched:
+        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
+    if counts is not None:
+        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
+    return ScoredGroups(segments, scores, counts, batched)
+
 
 def unbatch(result: NamedTuple) -> NamedTuple:
     """Takes the G axis of one group off every tensor of a result."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import unbatch, valid_mask
+from gaufuse_ext._groups import scored_groups, unbatch, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
 
 OVERLAPS = ("candidate", "iou", "min")  # in the order of gaufuse::Overlap
@@ -62,19 +62,16 @@ def fuse_segments(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
-    weights = scores if weights is None else weights
-    weights = _checks.check_like("weights", weights, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
+    if weights is None:
+        weights = scores
+    else:
+        shape = scores.shape if batched else scores.shape[1:]
+        weights = _checks.check_like("weights", weights, shape, segments).reshape(scores.shape)
     _checks.check_positive("temperature", temperature)
     _checks.check_finite_number("threshold", threshold)
     _checks.check_not_negative("length_offset", length_offset)
     kind = OVERLAPS.index(_checks.check_choice("overlap", overlap, OVERLAPS))
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores, weights = (x.unsqueeze(0) for x in (segments, scores, weights))
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
     result = FusedSegments(
         *_operation(segments, scores, weights, counts, temperature, threshold, length_offset, kind)
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._groups import scored_groups
 from gaufuse_ext._library import _native, call_native
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.general import Formula
@@ -90,8 +91,7 @@ def linpro_labels(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start.
         RuntimeError: backend="native" cannot solve a group.
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
     _checks.check_integer("num_snippets", num_snippets, 0)
     _checks.check_choice("formulation", formulation, FORMULATIONS)
     _checks.check_choice("rows", rows, ROWS)
@@ -101,31 +101,28 @@ def linpro_labels(
         _checks.check_not_negative("uniformity_weight", uniformity_weight),
         _checks.check_not_negative("sparsity_weight", sparsity_weight),
     )
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
     groups, device = len(segments), segments.device
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, groups, device).cpu()
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, groups, device).cpu()
+    instances = _Instances(
+        segments.detach().to("cpu", torch.float64).contiguous(),
+        scores.detach().to("cpu", torch.float64).contiguous(),
+        None if counts is None else counts.cpu(),
+        lengths,
+    )
     formula = Formula(formulation, rows, weights)
-    boundaries = segments.detach().to("cpu", torch.float64).contiguous()
-    confidences = scores.detach().to("cpu", torch.float64).contiguous()
-    found = _solve_natively(formula, boundaries, confidences, counts, lengths, num_snippets)
+    found = _solve_natively(formula, instances, num_snippets)  # checks values, too
     status = [_NATIVE_STATUS.get(code) for code in found.status.tolist()]
     used = ["native"] * groups
     for g in range(groups):
-        if backend == "highs":
-            status[g] = None
-        if status[g] is not None:
+        if backend != "highs" and status[g] is not None:
             continue
         if backend == "native":
             raise RuntimeError(
                 f"the native backend cannot solve group {g} (too large, infeasible, or not proved "
                 'optimal); backend="auto" hands such groups to HiGHS'
             )
-        status[g] = _solve_by_highs(g, formula, boundaries, confidences, counts, lengths, found)
+        status[g] = _solve_by_highs(g, formula, instances, found)
         used[g] = "highs"
 
     values = (x.to(segments) for x in (found.labels, found.objective, found.residual))
@@ -134,6 +131,15 @@ def linpro_labels(
         return LinproLabels(*values, status, *proofs, used)
     values, proofs = ((x.squeeze(0) for x in group) for group in (values, proofs))
     return LinproLabels(*values, status[0], *proofs, used[0])
+
+
+class _Instances(NamedTuple):
+    """The arguments on the CPU."""
+
+    segments: torch.Tensor  # (G, N, 2) float64
+    scores: torch.Tensor  # (G, N) float64
+    counts: torch.Tensor | None  # (G,) int64
+    lengths: torch.Tensor | None  # (G,) int64
 
 
 class _Found(NamedTuple):
@@ -150,14 +156,8 @@ class _Found(NamedTuple):
 _NATIVE_STATUS = {0: LinproStatus.EMPTY, 1: LinproStatus.OPTIMAL}  # gaufuse::LinproStatus
 
 
-def _solve_natively(
-    formula: Formula,
-    segments: torch.Tensor,
-    scores: torch.Tensor,
-    counts: torch.Tensor | None,
-    lengths: torch.Tensor | None,
-    num_snippets: int,
-) -> _Found:
+def _solve_natively(formula: Formula, instances: _Instances, num_snippets: int) -> _Found:
+    scores = instances.scores
     groups, capacity = scores.shape
     found = _Found(
         scores.new_empty((groups, num_snippets)),
@@ -167,10 +167,7 @@ def _solve_natively(
     call_native(
         _native.linpro_labels,
         scores,
-        segments,
-        scores,
-        counts,
-        lengths,
+        *instances,
         *found,
         groups,
         capacity,
@@ -185,15 +182,10 @@ def _solve_natively(
 
 
 def _solve_by_highs(
-    group: int,
-    formula: Formula,
-    segments: torch.Tensor,
-    scores: torch.Tensor,
-    counts: torch.Tensor | None,
-    lengths: torch.Tensor | None,
-    found: _Found,
+    group: int, formula: Formula, instances: _Instances, found: _Found
 ) -> LinproStatus:
     """Solves a group and writes its part of `found`."""
+    segments, scores, counts, lengths = instances
     count = scores.shape[1] if counts is None else int(counts[group])
     length = found.labels.shape[1] if lengths is None else int(lengths[group])
     solution = formula.solve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._groups import scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -35,15 +36,9 @@ def nms(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
     if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
         raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
     keep = _operation(segments, scores, counts, iou_threshold)
     return keep if batched else keep[keep >= 0]
 

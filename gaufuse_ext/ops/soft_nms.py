@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import unbatch
+from gaufuse_ext._groups import scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
 METHODS = ("gaussian", "linear")  # in the order of gaufuse::Decay
@@ -59,8 +59,7 @@ def soft_nms(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
     decay = METHODS.index(_checks.check_choice("method", method, METHODS))
     _checks.check_positive("sigma", sigma)
     if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
@@ -69,11 +68,6 @@ def soft_nms(
     if max_output is not None:
         _checks.check_integer("max_output", max_output, 0)
     segments, scores = segments.detach(), scores.detach()
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
     most = scores.shape[1] if max_output is None else max_output
     result = SoftNms(
         *_operation(segments, scores, counts, decay, sigma, iou_threshold, min_score, most)

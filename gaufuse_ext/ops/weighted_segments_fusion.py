@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import unbatch
+from gaufuse_ext._groups import scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
 CONFIDENCES = ("avg", "max")  # in the order of gaufuse::Confidence
@@ -63,19 +63,13 @@ def weighted_segments_fusion(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
     if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
         raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
     _checks.check_not_negative("skip_below", skip_below)
     _checks.check_integer("num_models", num_models, 1)
     kind = CONFIDENCES.index(_checks.check_choice("confidence", confidence, CONFIDENCES))
     segments, scores = segments.detach(), scores.detach()
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
     options = (iou_threshold, skip_below, num_models, kind, bool(allows_overflow))
     result = WeightedSegments(*_operation(segments, scores, counts, *options))
     return result if batched else unbatch(result)
