@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -19,12 +21,18 @@ struct Job {
   int64_t items;
   int64_t grain;
   std::atomic<int64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
 
   void work() {
-    for (;;) {
-      const int64_t begin = next.fetch_add(grain);
-      if (begin >= items) return;
-      (*body)(begin, std::min(items, begin + grain));
+    try {
+      while (!failed) {
+        const int64_t begin = next.fetch_add(grain);
+        if (begin >= items) return;
+        (*body)(begin, std::min(items, begin + grain));
+      }
+    } catch (...) {  // out of memory: on a worker it would end the process
+      if (!failed.exchange(true)) error = std::current_exception();
     }
   }
 };
@@ -34,8 +42,12 @@ class Pool {
   void run(Job& job, int helpers) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while (static_cast<int>(workers_.size()) < helpers)
-        workers_.emplace_back([this] { serve(); });
+      try {
+        while (static_cast<int>(workers_.size()) < helpers)
+          workers_.emplace_back([this] { serve(); });
+      } catch (const std::system_error&) {
+        // No more threads to be had: those that there are do the work.
+      }
       job_ = &job;
       wanted_ = helpers;
     }
@@ -104,6 +116,7 @@ void parallel_for(int64_t items, int64_t grain, int threads,
   inside_job = true;
   current.run(job, helpers);
   inside_job = false;
+  if (job.error) std::rethrow_exception(job.error);
 }
 
 void parallel_for_groups(int64_t groups, const int64_t* counts, int64_t capacity,

@@ -11,9 +11,9 @@ constexpr int64_t kMinWork = 32768;
 
 // Calls body(begin, end) over disjoint chunks of [0, items), at most `grain` items a chunk, on at
 // most `threads` threads (the caller's is one of them). Chunks are handed out as threads become
-// free. The body must not throw and must not depend on which thread runs it. Workers are kept
-// between calls; a call from inside a body, or while another thread's call is running, does all
-// of its work on its own thread. Safe to use after fork().
+// free. The body must not depend on which thread runs it; if it throws, work ends and the caller
+// gets the exception. Workers are kept between calls; a call from inside a body, or while another
+// thread's call is running, does all of its work on its own thread. Safe to use after fork().
 void parallel_for(int64_t items, int64_t grain, int threads,
                   const std::function<void(int64_t, int64_t)>& body);
 
