@@ -80,6 +80,12 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_to_the_bit(dataset, tmp_path
             assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+def test_resume_after_the_data_set_has_moved(dataset, tmp_path):
+    output = tmp_path / "run"
+    trainer(dataset, output, 'data.root="here"').run()
+    assert trainer(dataset, output, 'data.root="there"', resume=True).epoch == 7
+
+
 def test_resume_refuses_another_configuration(dataset, tmp_path):
     output = tmp_path / "run"
     trainer(dataset, output).run()

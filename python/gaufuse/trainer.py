@@ -105,7 +105,7 @@ class Trainer:
             FileNotFoundError, ValueError: there is none, or it is of another configuration.
         """
         state = load_checkpoint(self.folder.checkpoint)
-        if state.config != self.config.model_dump(mode="json"):
+        if _but_root(state.config) != _but_root(self.config.model_dump(mode="json")):
             raise ValueError(
                 f"{self.folder.checkpoint} was made with another configuration "
                 f"({self.folder.config}); resume with that one, or train into another folder"
@@ -318,6 +318,11 @@ class Trainer:
 
     def _write_log(self) -> None:
         write_text(self.folder.log, "".join(json.dumps(record) + "\n" for record in self._records))
+
+
+def _but_root(config: dict) -> dict:
+    """A data set that has moved is still the same one."""
+    return config | {"data": config.get("data", {}) | {"root": None}}
 
 
 def _tensorboard(root: Path, console: Console):
