@@ -51,6 +51,8 @@ __global__ void lane_is_not_named(Arguments a) {
 
 __global__ void race_in_shared_memory(Arguments a) {
   __shared__ int shared[64];
+  shared[threadIdx.x] = 0;
+  __syncthreads();
   shared[threadIdx.x] = a.input[threadIdx.x];
   a.output[threadIdx.x] = shared[63 - threadIdx.x];
 }

@@ -84,7 +84,8 @@ std::vector<Memory> buffers;
 Memory shared_memory{};
 uintptr_t statics_start = 0, statics_end = 0;
 bool knows_buffers = false;
-unsigned in_barrier = 0;  // how many threads of the block wait at a barrier
+unsigned in_barrier = 0;                     // how many threads of the block wait at a barrier
+unsigned in_operation[kMaxThreads / kWarp];  // bits of the lanes that wait at a warp operation
 
 unsigned thread_of(const Fiber* fiber) { return static_cast<unsigned>(fiber - fibers); }
 
@@ -135,7 +136,8 @@ __attribute__((noinline)) void resume(Fiber& fiber) {
     ucontext_t context;
     getcontext(&context);
     context.uc_stack.ss_sp = fiber.stack;
-    context.uc_stack.ss_size = kStackBytes;
+    // Not all tops of stacks at one place of the caches: that costs a factor of several.
+    context.uc_stack.ss_size = kStackBytes - thread_of(&fiber) % 16 * 192;
     context.uc_link = nullptr;
     makecontext(&context, fiber_main, 0);
     setcontext(&context);
@@ -194,25 +196,46 @@ uint64_t random_number() {  // xorshift64
   return random_state;
 }
 
+// Runs the ready lanes of a warp, and those that this makes ready, until none is: a warp's fibers
+// stay in the cache. Shuffled, it may leave off before, for warps to overtake one another.
+bool run_warp(unsigned warp, unsigned lanes) {
+  unsigned order[kWarp];
+  for (unsigned i = 0; i < lanes; ++i)
+    order[i] = warp * kWarp + (schedule == descending ? lanes - 1 - i : i);
+  for (bool moved = false, again = true; again; moved = true) {
+    if (schedule == shuffled) {
+      for (unsigned i = lanes; i > 1; --i) std::swap(order[i - 1], order[random_number() % i]);
+      if (moved && random_number() % 16 == 0) return true;
+    }
+    again = false;
+    for (unsigned i = 0; i < lanes; ++i) {
+      if (fibers[order[i]].state != State::ready) continue;
+      again = true;
+      resume(fibers[order[i]]);
+      if (error_code != 0) return false;
+    }
+    if (!again) return moved;
+  }
+  return false;
+}
+
 void run_block(unsigned threads) {
+  const unsigned warps = (threads + kWarp - 1) / kWarp;
+  unsigned order[kMaxThreads / kWarp];
   block_began = ++now;
   in_barrier = 0;
-  for (unsigned w = 0; w < kMaxThreads / kWarp; ++w) warp_now[w] = 1;
-  std::vector<unsigned> order(threads);
-  for (unsigned i = 0; i < threads; ++i) {
-    fibers[i].state = State::ready;
-    order[i] = schedule == descending ? threads - 1 - i : i;
+  for (unsigned w = 0; w < warps; ++w) {
+    warp_now[w] = 1;
+    in_operation[w] = 0;
+    order[w] = schedule == descending ? warps - 1 - w : w;
   }
+  for (unsigned t = 0; t < threads; ++t) fibers[t].state = State::ready;
   for (bool moved = true; moved && error_code == 0;) {
     if (schedule == shuffled)
-      for (unsigned i = threads; i > 1; --i) std::swap(order[i - 1], order[random_number() % i]);
+      for (unsigned w = warps; w > 1; --w) std::swap(order[w - 1], order[random_number() % w]);
     moved = false;
-    for (unsigned t : order) {
-      if (fibers[t].state != State::ready) continue;
-      moved = true;
-      resume(fibers[t]);
-      if (error_code != 0) break;
-    }
+    for (unsigned w = 0; w < warps && error_code == 0; ++w)
+      moved |= run_warp(order[w], std::min(kWarp, threads - order[w] * kWarp));
   }
   const auto done = [](const Fiber& fiber) { return fiber.state == State::done; };
   if (error_code == 0 && !std::all_of(fibers, fibers + threads, done)) report_stuck(threads);
@@ -236,27 +259,24 @@ uint64_t meet_warp(WarpOperation operation, unsigned mask, uint64_t value, int s
   mine.value = value;
   mine.source = source;
 
-  const unsigned exist = std::min(kWarp, the_block_size.x - thread / kWarp * kWarp);
-  bool complete = exist == kWarp || mask >> exist == 0;
-  // Beginning with the next lane: in ascending order it is the one that is still missing.
-  for (unsigned step = 1; step < kWarp && complete; ++step) {
-    const unsigned i = (lane + step) % kWarp;
-    if (mask >> i & 1)
-      complete = warp[i].state == State::in_warp_operation && warp[i].mask == mask &&
-                 same_site(warp[i].site, site);
-  }
+  unsigned& arrived = in_operation[thread / kWarp];
+  arrived |= 1u << lane;
+  bool complete = (arrived & mask) == mask;
+  for (unsigned i = 0; i < kWarp && complete; ++i)
+    if (mask >> i & 1) complete = warp[i].mask == mask && same_site(warp[i].site, site);
   if (!complete) {
     switch_to_scheduler();
     return mine.value;
   }
 
+  arrived &= ~mask;
   uint64_t values[kWarp] = {}, ballot_bits = 0;
-  for (unsigned i = 0; i < exist; ++i) {
+  for (unsigned i = 0; i < kWarp; ++i) {
     if (!(mask >> i & 1)) continue;
     values[i] = warp[i].value;
     ballot_bits |= static_cast<uint64_t>(warp[i].value != 0) << i;
   }
-  for (unsigned i = 0; i < exist; ++i) {
+  for (unsigned i = 0; i < kWarp; ++i) {
     if (!(mask >> i & 1)) continue;
     Fiber& fiber = warp[i];
     fiber.state = State::ready;
@@ -295,14 +315,6 @@ void find_shared_memory() {
   shared_memory.cells.resize((statics_end - statics_start) / 4 + 1);
 }
 
-const char* name_of(const Memory& memory, char* text, size_t size) {
-  if (&memory == &shared_memory)
-    std::snprintf(text, size, "shared memory");
-  else
-    std::snprintf(text, size, "argument %d", memory.number);
-  return text;
-}
-
 void check_cell(Memory& memory, size_t index, bool writes) {
   Cell& cell = memory.cells[index];
   const bool is_shared = &memory == &shared_memory;
@@ -312,22 +324,28 @@ void check_cell(Memory& memory, size_t index, bool writes) {
     return other == thread || (other != kSeveral && other / kWarp == thread / kWarp &&
                                other_warp_time < warp_time);
   };
-  char name[32];
-  const auto race = [&](const char* what, unsigned other) {
-    fail("race: thread %u %s element %zu of %s, which thread %u %s, with no barrier in between",
-         thread, writes ? "writes" : "reads", index, name_of(memory, name, sizeof(name)), other,
-         what);
+  char text[64];
+  const auto place = [&] {
+    if (is_shared) return "shared memory";
+    std::snprintf(text, sizeof(text), "element %zu of argument %d", index, memory.number);
+    return static_cast<const char*>(text);
+  };
+  const char* accesses = writes ? "writes" : "reads";
+  const auto race = [&](const char* accessed, unsigned other) {
+    if (other == kSeveral)
+      fail("race: thread %u %s %s, which several threads %s, with no barrier in between", thread,
+           accesses, place(), accessed);
+    fail("race: thread %u %s %s, which thread %u %s, with no barrier in between", thread, accesses,
+         place(), other, accessed);
   };
   const uint32_t since = is_shared ? block_began : launch_began;
   if (cell.write_time >= since) {
     if (cell.write_time < block_began)
-      fail("race: thread %u %s element %zu of %s, which another block wrote", thread,
-           writes ? "writes" : "reads", index, name_of(memory, name, sizeof(name)));
+      fail("race: thread %u %s %s, which another block wrote", thread, accesses, place());
     if (cell.write_time == now && !ordered(cell.writer, cell.write_warp_time))
       race("wrote", cell.writer);
   } else if (!writes && !memory.is_input) {
-    fail("uninitialised: thread %u reads element %zu of %s, which nobody wrote", thread, index,
-         name_of(memory, name, sizeof(name)));
+    fail("uninitialised: thread %u reads %s, which nobody wrote", thread, place());
   }
   if (!writes) {
     const bool again = cell.read_time == now && cell.reader != thread;
@@ -337,8 +355,7 @@ void check_cell(Memory& memory, size_t index, bool writes) {
     return;
   }
   if (cell.read_time >= since && cell.read_time < block_began)
-    fail("race: thread %u writes element %zu of %s, which another block read", thread, index,
-         name_of(memory, name, sizeof(name)));
+    fail("race: thread %u writes %s, which another block read", thread, place());
   if (cell.read_time == now && !ordered(cell.reader, cell.read_warp_time))
     race("read", cell.reader);
   cell.writer = thread;
@@ -347,13 +364,12 @@ void check_cell(Memory& memory, size_t index, bool writes) {
 }
 
 void check_memory(Memory& memory, uintptr_t address, size_t bytes, bool writes) {
-  char name[32];
+  const char* accesses = writes ? "writes" : "reads";
   if (address + bytes > memory.end)
-    fail("out of bounds: thread %u %s past the end of %s", thread_of(current),
-         writes ? "writes" : "reads", name_of(memory, name, sizeof(name)));
+    fail("out of bounds: thread %u %s past the end of argument %d", thread_of(current), accesses,
+         memory.number);
   if (writes && memory.is_input)
-    fail("thread %u writes to %s, an input", thread_of(current),
-         name_of(memory, name, sizeof(name)));
+    fail("input written: thread %u writes to argument %d", thread_of(current), memory.number);
   const size_t first = (address - memory.start) / memory.grain;
   const size_t last = (address + bytes - 1 - memory.start) / memory.grain;
   for (size_t index = first; index <= last; ++index) check_cell(memory, index, writes);
