@@ -160,13 +160,266 @@ def test_matches_reference_at_sizes(operation, size, dtype):
 
 def few_rounds(capacity: int, dtype: torch.dtype) -> Groups:
     """Groups of a large capacity: one is full, the others are nearly empty."""
-    full = make_groups("grid", capacity, dtype, groups=1)
-    real = make_groups("real", 24, dtype, groups=2)
-    return batch([*real, next(iter(full)), *list(make_groups("real", 0, dtype))], dtype, capacity)
+    full = next(iter(make_groups("grid", capacity, dtype, groups=1)))
+    nearly_empty = [*make_groups("real", 24, dtype), *make_groups("real", 1, dtype)]
+    return batch([nearly_empty[0], full, *nearly_empty[1:]], dtype, capacity)
+
+
+LARGE = {
+    "nms": lambda g: gx.nms(g.segments, g.scores, 0.3, g.counts),
+    "soft_nms_gaussian": lambda g: gx.soft_nms(
+        g.segments, g.scores, g.counts, max_output=20, min_score=0.1
+    ),
+    "soft_nms_linear": lambda g: gx.soft_nms(
+        g.segments, g.scores, g.counts, method="linear", max_output=20
+    ),
+    "weighted_segments_fusion": lambda g: gx.weighted_segments_fusion(
+        g.segments, g.scores, g.counts, iou_threshold=0.4, skip_below=0.45, num_models=3
+    ),
+}
+
+
+def assert_same(found, expected) -> None:
+    """Equal to the bit."""
+    if isinstance(found, torch.Tensor):
+        found, expected = (found,), (expected,)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "dtype"),
+    [
+        (128, torch.float32),
+        (129, torch.float64),
+        (512, torch.float64),
+        (513, torch.float32),
+        (1024, torch.float32),
+        (1025, torch.float64),
+        (2048, torch.float64),
+        (2049, torch.float32),
+    ],
+)
+@pytest.mark.parametrize("operation", LARGE)
+def test_the_same_bits_as_on_the_cpu(emulation, operation, capacity, dtype):
+    """soft_nms keeps up to 2048 segments in registers, and more in its workspace."""
+    if capacity > 1025 and not operation.startswith("soft"):
+        pytest.skip("as at 1025")
+    groups = few_rounds(capacity, dtype)
+    if operation.startswith("weighted"):  # a round for each segment that is used
+        groups.counts.clamp_(max=150)
+    found = LARGE[operation](groups)
+    assert_same(found, emulation.on_cpu(lambda: LARGE[operation](groups)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("operation", [x for x in CHECKS if x != "weighted_segments_fusion"])
 @pytest.mark.parametrize("capacity", [1024, 1025])
-def test_large_blocks(operation, capacity, dtype):
-    CHECKS[operation](few_rounds(capacity, dtype))
+def test_fuse_segments_and_voting_in_large_blocks(capacity, dtype):
+    groups = few_rounds(capacity, dtype)
+    CHECKS["fuse_segments"](groups)
+    CHECKS["segment_voting"](groups)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_segment_iou_at_sizes(size, dtype):
+    a = make_groups("grid", size, dtype).segments.nan_to_num()
+    b = make_groups("real", 9, dtype).segments.nan_to_num()
+    test_segment_iou.check_against_reference(a, b)
+    test_segment_iou.check_against_reference(b, a)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_interval_membership_at_sizes(dtype, mode):
+    check = test_interval_membership.check_against_reference
+    for num_snippets in (*SIZES, 300):
+        kind = KINDS[num_snippets % len(KINDS)]
+        groups = make_groups(kind, 7, dtype)
+        check(groups, num_snippets, [num_snippets, num_snippets // 2], mode=mode)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_snippets", [*SIZES, 255, 256, 257, 513])
+def test_threshold_proposals_at_sizes(emulation, num_snippets, dtype):
+    check = test_threshold_proposals.check_against_reference
+    cas = test_threshold_proposals.sequences(num_snippets, dtype)
+    check(cas, [0.0, 0.01, 0.03, 0.5])
+    lengths = torch.arange(len(cas)) * num_snippets // (len(cas) - 1)
+    check(cas, [0.25, 0.0, -1.0], lengths, min_length=1)
+    # More thresholds than warps, of each group; and in the room that there is by default on CUDA.
+    thresholds = torch.rand(len(cas), 11, generator=torch.Generator().manual_seed(0))
+    check(cas, thresholds, lengths)
+    tight = gx.threshold_proposals(cas, thresholds, lengths)
+    room = 11 * ((num_snippets + 1) // 3)
+    roomy = gx.threshold_proposals(cas, thresholds, lengths, max_proposals=room)
+    assert_same([x[:, : tight.scores.shape[1]] for x in roomy[:3]], tight[:3])
+    assert not any(x[:, tight.scores.shape[1] :].any() for x in roomy[:3])
+    if num_snippets in (64, 257):  # segments and order are the same to the bit in too little room
+        options = {"min_length": 1, "max_proposals": 9}
+        found = gx.threshold_proposals(cas, thresholds, lengths, **options)
+        expected = emulation.on_cpu(
+            lambda: gx.threshold_proposals(cas, thresholds, lengths, **options)
+        )
+        assert expected.counts.max() == 9
+        assert_same((found.segments, found.counts), (expected.segments, expected.counts))
+
+
+def test_many_thresholds():
+    """As many as there may be: their counts fill the dynamic shared memory."""
+    cas = torch.tensor([[0.0, 0.5, 0.5, 0.0, 0.9, 0.9]])
+    p = gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4096), max_proposals=8000)
+    levels = torch.linspace(0.0, 1.0, 4096).double()
+    assert p.counts.item() == (levels < 0.5).sum() + (levels < cas[0, 5].double()).sum()
+    with pytest.raises(ValueError, match="at most 4096"):
+        gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4097), max_proposals=1)
+
+
+# 3. Small inputs of every kind and all options.
+
+few_examples = settings(max_examples=12)
+
+
+@few_examples
+@given(
+    groups=drawn_groups(),
+    threshold=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]),
+    overlap=st.sampled_from(OVERLAPS),
+    length_offset=st.sampled_from([0.0, 1.0]),
+    method=st.sampled_from(METHODS),
+    min_score=st.sampled_from([-2.0, 0.0, 0.001, 0.5, 2.0]),
+    max_output=st.sampled_from([None, 0, 1, 3, 100]),
+    confidence=st.sampled_from(CONFIDENCES),
+    allows_overflow=st.booleans(),
+    mode=st.sampled_from(MODES),
+)
+def test_matches_reference(
+    groups,
+    threshold,
+    overlap,
+    length_offset,
+    method,
+    min_score,
+    max_output,
+    confidence,
+    allows_overflow,
+    mode,
+):
+    test_nms.check_against_reference(groups, threshold)
+    test_fuse_segments.check_against_reference(
+        groups, threshold=threshold, overlap=overlap, length_offset=length_offset
+    )
+    test_soft_nms.check_against_reference(
+        groups, method=method, iou_threshold=threshold, min_score=min_score, max_output=max_output
+    )
+    test_segment_voting.check_against_reference(groups, threshold, 4)
+    test_weighted_segments_fusion.check_against_reference(
+        groups, iou_threshold=threshold, confidence=confidence, allows_overflow=allows_overflow
+    )
+    test_interval_membership.check_against_reference(groups, 9, mode=mode, margin=1.0)
+
+
+SUITES = (
+    test_fuse_segments,
+    test_interval_membership,
+    test_nms,
+    test_ragged_batches,
+    test_segment_iou,
+    test_segment_voting,
+    test_soft_nms,
+    test_threshold_proposals,
+    test_weighted_segments_fusion,
+)
+
+
+def _own_tests() -> Iterator:
+    """The operations' own tests that take a device and parameters, where these are small."""
+    for suite in SUITES:
+        for name, test in inspect.getmembers(suite, inspect.isfunction):
+            marks = [*getattr(test, "pytestmark", []), *_marks_of(suite)]
+            if (
+                not name.startswith("test_")
+                or getattr(test, "is_hypothesis_test", False)
+                or any(mark.name != "parametrize" for mark in marks)
+                or name in ("test_matches_reference_at_sizes", "test_the_exponential_is_accurate")
+            ):
+                continue
+            names = [
+                re.split(r", *", m.args[0]) if isinstance(m.args[0], str) else m.args[0]
+                for m in marks
+            ]
+            if set(inspect.signature(test).parameters) != {"device", *itertools.chain(*names)}:
+                continue
+            for values in itertools.product(*(mark.args[1] for mark in marks)):
+                keywords = {}
+                for keys, value in zip(names, values, strict=True):
+                    keywords |= zip(keys, value if len(keys) > 1 else [value], strict=True)
+                if all(x <= 200 for x in keywords.values() if type(x) is int):
+                    label = "-".join([f"{suite.__name__}.{name}", *map(str, keywords.values())])
+                    yield pytest.param(test, keywords, id=label)
+
+
+def _marks_of(suite) -> list:
+    marks = getattr(suite, "pytestmark", [])
+    return marks if isinstance(marks, list) else [marks]
+
+
+@pytest.mark.parametrize(("test", "keywords"), list(_own_tests()))
+def test_of_the_operation(test, keywords):
+    test(device=CPU, **keywords)
+
+
+# 4. Values are not read back on CUDA, so not checked: whatever they are, kernels stay in bounds.
+
+
+def wild_groups(dtype: torch.dtype, capacity: int) -> Groups:
+    generator = torch.Generator().manual_seed(capacity)
+    info = torch.finfo(dtype)
+    values = torch.tensor(
+        [torch.nan, torch.inf, -torch.inf, info.max, -info.max, info.tiny, 0.0, -1.0, 0.5, 3.0],
+        dtype=dtype,
+    )
+
+    def wild(*shape: int) -> torch.Tensor:
+        return values[torch.randint(len(values), shape, generator=generator)]
+
+    counts = torch.tensor([2**40, -5, capacity, capacity // 2, -(2**63), 2**63 - 1])
+    size = (len(counts), capacity)
+    return Groups(wild(*size, 2), wild(*size), wild(*size), counts)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capacity", [1, 33, 70])
+def test_garbage_leads_nowhere_out_of_bounds(dtype, capacity):
+    g = wild_groups(dtype, capacity)
+    for overlap in OVERLAPS:
+        fused = gx.fuse_segments(g.segments, g.scores, g.weights, g.counts, overlap=overlap)
+        assert 0 <= fused.counts.min() <= fused.counts.max() <= capacity
+        assert -1 <= fused.assignment.min() <= fused.assignment.max() < capacity
+    keep = gx.nms(g.segments, g.scores, 0.5, g.counts)
+    assert -1 <= keep.min() <= keep.max() < capacity
+    for method in METHODS:
+        found = gx.soft_nms(g.segments, g.scores, g.counts, method=method)
+        assert -1 <= found.keep.min() <= found.keep.max() < capacity
+    for confidence in CONFIDENCES:
+        fused = gx.weighted_segments_fusion(
+            g.segments, g.scores, g.counts, iou_threshold=0.1, confidence=confidence
+        )
+        assert 0 <= fused.counts.min() <= fused.counts.max() <= capacity
+        assert -1 <= fused.assignment.min() <= fused.assignment.max() < capacity
+    gx.segment_voting(g.segments, g.segments, g.scores, 0.5, g.counts, g.counts)
+    gx.segment_iou(g.segments, g.segments)
+    for mode in MODES:
+        gx.interval_membership(g.segments, 40, g.counts, mode=mode, lengths=g.counts)
+    for min_length in (1, 2, 2**40):
+        p = gx.threshold_proposals(
+            g.scores, g.weights[:, :1], g.counts, min_length=min_length, max_proposals=5
+        )
+        assert 0 <= p.counts.min() <= p.counts.max() <= 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_garbage_in_the_workspace_of_soft_nms(dtype):
+    g = wild_groups(dtype, 2049)
+    found = gx.soft_nms(g.segments, g.scores, g.counts, max_output=5, min_score=-1e30)
+    assert -1 <= found.keep.min() <= found.keep.max() < 2049

@@ -75,7 +75,9 @@ __global__ void race_within_a_warp(Arguments a) {
   a.output[threadIdx.x] = shared[threadIdx.x / 32];
 }
 
-__global__ void race_of_blocks(Arguments a) { a.output[threadIdx.x] = static_cast<int>(blockIdx.x); }
+__global__ void race_of_blocks(Arguments a) {
+  a.output[threadIdx.x] = static_cast<int>(blockIdx.x);
+}
 
 __global__ void shared_memory_not_written(Arguments a) {
   __shared__ int shared[64];

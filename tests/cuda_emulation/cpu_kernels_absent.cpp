@@ -10,12 +10,12 @@
 
 namespace gaufuse {
 
-#define ABSENT(function, Params)                                                  \
-  template <typename T>                                                           \
-  Status function(const Params<T>&, int) {                                        \
+#define ABSENT(function, Params)                                                   \
+  template <typename T>                                                            \
+  Status function(const Params<T>&, int) {                                         \
     return make_status(Code::invalid_argument, "no CPU kernels in the emulation"); \
-  }                                                                               \
-  template Status function(const Params<float>&, int);                            \
+  }                                                                                \
+  template Status function(const Params<float>&, int);                             \
   template Status function(const Params<double>&, int);
 
 ABSENT(fuse_segments_cpu, FuseSegmentsParams)

@@ -321,8 +321,8 @@ void check_cell(Memory& memory, size_t index, bool writes) {
   const auto thread = static_cast<uint16_t>(thread_of(current));
   const uint32_t warp_time = warp_now[thread / kWarp];
   const auto ordered = [&](uint16_t other, uint32_t other_warp_time) {
-    return other == thread || (other != kSeveral && other / kWarp == thread / kWarp &&
-                               other_warp_time < warp_time);
+    return other == thread ||
+           (other != kSeveral && other / kWarp == thread / kWarp && other_warp_time < warp_time);
   };
   char text[64];
   const auto place = [&] {
@@ -383,8 +383,8 @@ void check_access(const void* pointer, size_t bytes, bool writes) {
   const auto dynamic = reinterpret_cast<uintptr_t>(dynamic_memory);
   if (address - statics_start < statics_end - statics_start) {
     if (address - dynamic < kMaxDynamicShared && address + bytes > dynamic + dynamic_bytes)
-      fail("out of bounds: thread %u %s past the end of dynamic shared memory",
-           thread_of(current), writes ? "writes" : "reads");
+      fail("out of bounds: thread %u %s past the end of dynamic shared memory", thread_of(current),
+           writes ? "writes" : "reads");
     return check_memory(shared_memory, address, bytes, writes);
   }
   for (Memory& memory : buffers)
@@ -501,14 +501,14 @@ EMULATION_EXPORT void emulation_add_buffer(uintptr_t start, size_t bytes, size_t
 }
 
 // Calls that g++ -fsanitize=thread puts before accesses to memory.
-#define EMULATION_HOOKS(bytes)                                                                  \
+#define EMULATION_HOOKS(bytes)                                                                   \
   extern "C" void __tsan_read##bytes(void* p) { cuda_emulation::check_access(p, bytes, false); } \
   extern "C" void __tsan_write##bytes(void* p) { cuda_emulation::check_access(p, bytes, true); } \
-  extern "C" void __tsan_unaligned_read##bytes(void* p) {                                       \
-    cuda_emulation::check_access(p, bytes, false);                                              \
-  }                                                                                             \
-  extern "C" void __tsan_unaligned_write##bytes(void* p) {                                      \
-    cuda_emulation::check_access(p, bytes, true);                                               \
+  extern "C" void __tsan_unaligned_read##bytes(void* p) {                                        \
+    cuda_emulation::check_access(p, bytes, false);                                               \
+  }                                                                                              \
+  extern "C" void __tsan_unaligned_write##bytes(void* p) {                                       \
+    cuda_emulation::check_access(p, bytes, true);                                                \
   }
 
 EMULATION_HOOKS(1)

@@ -11,7 +11,8 @@
 //   write, by two threads with no barrier in between, or by two blocks. (A shuffle or a ballot is
 //   no barrier to memory; __syncwarp is one to its warp.)
 // - A kernel with a fault stops at it: no access out of bounds is carried out.
-// - The order in which fibers run is chosen (Schedule): a correct kernel gives the same bits in all.
+// - The order in which fibers run is chosen (Schedule): a correct kernel gives the same bits in
+// all.
 #pragma once
 
 #include <cstddef>
