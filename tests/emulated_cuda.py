@@ -60,6 +60,7 @@ def build(folder: Path) -> Path:
     common = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-w", "-Dgaufuse=gaufuse_emulated"]
     common += [f"-I{include}" for include in includes]
     kernels = ["-O1", "-ffp-contract=off", "-fsanitize=thread", "-x", "c++"]
+    kernels += ["-DGAUFUSE_HD=inline __attribute__((always_inline))"]  # see cuda_runtime.h
     # Reads moved before the condition that they stand under would be taken for the kernel's.
     kernels += ["-fno-tree-loop-im", "-fno-move-loop-invariants", "-fno-if-conversion"]
     kernels += ["--param", "tsan-instrument-func-entry-exit=0"]
@@ -85,6 +86,8 @@ def build(folder: Path) -> Path:
             raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stderr}")
 
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("[0-9a-f]" * 16):
+        shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         objects = {source: Path(temporary) / f"{source.name}.o" for source in jobs}
 

@@ -39,8 +39,6 @@ from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
 CPU = torch.device("cpu")
 # A warp for up to 64 segments of a group, 128 threads for up to 1024; soft_nms: 128, 512.
 SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
-# What a group of any size comes to within few rounds, so that 512 threads can be emulated.
-FEW = {"real": 24, "grid": 1025}
 
 
 @pytest.fixture(scope="session")
