@@ -34,12 +34,12 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -type f)
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cuda_emulation -type f)
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc -type f)
+	$(BIN)/clang-format -i $(shell find csrc tests/cuda_emulation -type f)
 
 # Uses PYTHON's own torch, pybind11, cmake and ninja, and no network. OUT: where results go.
 OUT ?= build/gpu-check

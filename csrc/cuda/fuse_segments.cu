@@ -115,8 +115,8 @@ template <typename T>
 Status fuse_segments_cuda(const FuseSegmentsParams<T>& params, void* stream) {
   if (params.groups == 0) return Status();
   dispatch_block_size(params.capacity, [&](auto block) {
-    fuse_segments_kernel<T, block.value>
-        <<<grid_for(params.groups), block.value, 0, static_cast<cudaStream_t>(stream)>>>(params);
+    launch_kernel(fuse_segments_kernel<T, block.value>, grid_for(params.groups), block.value, 0,
+                  stream, params);
   });
   return launch_status("fuse_segments");
 }

@@ -35,8 +35,7 @@ template <typename T>
 Status interval_membership_cuda(const IntervalMembershipParams<T>& params, void* stream) {
   const int64_t rows = params.groups * params.capacity;
   if (rows * params.num_snippets == 0) return Status();
-  interval_membership_kernel<T>
-      <<<grid_for(rows), kBlock, 0, static_cast<cudaStream_t>(stream)>>>(params);
+  launch_kernel(interval_membership_kernel<T>, grid_for(rows), kBlock, 0, stream, params);
   return launch_status("interval_membership");
 }
 

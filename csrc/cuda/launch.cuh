@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "gaufuse/status.h"
 
@@ -23,15 +24,38 @@ inline unsigned grid_for(int64_t blocks) {
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < kMaxGrid ? blocks : kMaxGrid));
 }
 
+// kernel<<<blocks, threads, shared_bytes, stream>>>(params...). That syntax is nvcc's own: g++,
+// which compiles the kernels for tests/cuda_emulation, gets a function instead.
+template <typename... Params>
+void launch_kernel(void (*kernel)(Params...), unsigned blocks, unsigned threads,
+                   size_t shared_bytes, void* stream, std::common_type_t<Params>... params) {
+#ifdef __CUDACC__
+  kernel<<<blocks, threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(params...);
+#else
+  cuda_emulation::launch(kernel, blocks, threads, shared_bytes, stream, params...);
+#endif
+}
+
+// The shared_bytes of the launch, as an array of T.
+template <typename T>
+__device__ __forceinline__ T* dynamic_shared() {
+#ifdef __CUDACC__
+  extern __shared__ __align__(16) unsigned char gaufuse_dynamic_shared[];
+  return reinterpret_cast<T*>(gaufuse_dynamic_shared);
+#else
+  return static_cast<T*>(cuda_emulation::dynamic_shared());
+#endif
+}
+
 // Greedy kernels give a group to one block: a warp for small groups, more for large ones.
-template <typename Launch>
-void dispatch_block_size(int64_t capacity, Launch launch) {
+template <typename Function>
+void dispatch_block_size(int64_t capacity, Function function) {
   if (capacity <= 64)
-    launch(std::integral_constant<int, 32>());
+    function(std::integral_constant<int, 32>());
   else if (capacity <= 1024)
-    launch(std::integral_constant<int, 128>());
+    function(std::integral_constant<int, 128>());
   else
-    launch(std::integral_constant<int, 512>());
+    function(std::integral_constant<int, 512>());
 }
 
 }  // namespace gaufuse

@@ -57,8 +57,8 @@ template <typename T>
 Status nms_cuda(const NmsParams<T>& params, void* stream) {
   if (params.groups == 0) return Status();
   dispatch_block_size(params.capacity, [&](auto block) {
-    nms_kernel<T, block.value>
-        <<<grid_for(params.groups), block.value, 0, static_cast<cudaStream_t>(stream)>>>(params);
+    launch_kernel(nms_kernel<T, block.value>, grid_for(params.groups), block.value, 0, stream,
+                  params);
   });
   return launch_status("nms");
 }

@@ -31,9 +31,8 @@ Status segment_iou_cuda(const SegmentIouParams<T>& params, void* stream) {
   const int64_t pairs = params.groups * params.num_a * params.num_b;
   if (pairs == 0) return Status();
   constexpr int kBlock = 256;
-  segment_iou_kernel<T>
-      <<<grid_for((pairs + kBlock - 1) / kBlock), kBlock, 0, static_cast<cudaStream_t>(stream)>>>(
-          params);
+  launch_kernel(segment_iou_kernel<T>, grid_for((pairs + kBlock - 1) / kBlock), kBlock, 0, stream,
+                params);
   return launch_status("segment_iou");
 }
 

@@ -85,9 +85,8 @@ template <typename T>
 Status segment_voting_cuda(const SegmentVotingParams<T>& params, void* stream) {
   const int64_t parts = (params.num_kept + kWarps - 1) / kWarps;
   if (params.groups * parts == 0) return Status();
-  segment_voting_kernel<T>
-      <<<grid_for(params.groups * parts), kBlock, 0, static_cast<cudaStream_t>(stream)>>>(params,
-                                                                                          parts);
+  launch_kernel(segment_voting_kernel<T>, grid_for(params.groups * parts), kBlock, 0, stream,
+                params, parts);
   return launch_status("segment_voting");
 }
 

@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(BLOCK) soft_nms_kernel(const SoftNmsParams<T> 
 
 template <typename T, int BLOCK, template <typename, int> class Items>
 void launch_soft_nms(const SoftNmsParams<T>& params, void* stream) {
-  soft_nms_kernel<T, BLOCK, Items>
-      <<<grid_for(params.groups), BLOCK, 0, static_cast<cudaStream_t>(stream)>>>(params);
+  launch_kernel(soft_nms_kernel<T, BLOCK, Items>, grid_for(params.groups), BLOCK, 0, stream,
+                params);
 }
 
 }  // namespace

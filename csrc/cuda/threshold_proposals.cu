@@ -63,7 +63,7 @@ __device__ int64_t walk_runs(const T* cas, int64_t size, double threshold, int64
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
     threshold_proposals_kernel(const ThresholdProposalsParams<T> params) {
-  extern __shared__ int64_t first_slot[];  // (num_thresholds + 1,)
+  int64_t* first_slot = dynamic_shared<int64_t>();  // (num_thresholds + 1,)
   const int warp = threadIdx.x / 32;
   for (int64_t group = blockIdx.x; group < params.groups; group += gridDim.x) {
     const T* cas = params.cas + group * params.num_snippets;
@@ -127,9 +127,8 @@ Status threshold_proposals_cuda(const ThresholdProposalsParams<T>& params, void*
         static_cast<long long>(kMaxThresholds), static_cast<long long>(params.num_thresholds));
   if (params.groups == 0) return Status();
   const size_t shared_bytes = static_cast<size_t>(params.num_thresholds + 1) * sizeof(int64_t);
-  threshold_proposals_kernel<T>
-      <<<grid_for(params.groups), kBlock, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
-          params);
+  launch_kernel(threshold_proposals_kernel<T>, grid_for(params.groups), kBlock, shared_bytes,
+                stream, params);
   return launch_status("threshold_proposals");
 }
 

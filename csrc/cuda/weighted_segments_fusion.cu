@@ -110,8 +110,8 @@ template <typename T>
 Status weighted_segments_fusion_cuda(const WeightedSegmentsFusionParams<T>& params, void* stream) {
   if (params.groups == 0) return Status();
   dispatch_block_size(params.capacity, [&](auto block) {
-    weighted_segments_fusion_kernel<T, block.value>
-        <<<grid_for(params.groups), block.value, 0, static_cast<cudaStream_t>(stream)>>>(params);
+    launch_kernel(weighted_segments_fusion_kernel<T, block.value>, grid_for(params.groups),
+                  block.value, 0, stream, params);
   });
   return launch_status("weighted_segments_fusion");
 }

@@ -3,6 +3,6 @@
 
 #ifdef __CUDACC__
 #define GAUFUSE_HD __host__ __device__ __forceinline__
-#else
+#elif !defined(GAUFUSE_HD)
 #define GAUFUSE_HD inline
 #endif

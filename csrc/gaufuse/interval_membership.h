@@ -44,11 +44,12 @@ GAUFUSE_HD int64_t clip_snippet(double position, int64_t num_snippets) {
   return position < limit ? static_cast<int64_t>(position) : num_snippets;
 }
 
-// Truncation toward zero of a boundary, saturated far outside of any sequence.
+// Truncation toward zero of a boundary, saturated far outside of any sequence. NaN, which may come
+// in a CUDA tensor, counts as far below: converting it would be undefined.
 GAUFUSE_HD int64_t truncate_boundary(double position) {
   const double limit = 9.0e15;
   if (position > limit) return static_cast<int64_t>(limit);
-  if (position < -limit) return static_cast<int64_t>(-limit);
+  if (!(position >= -limit)) return static_cast<int64_t>(-limit);
   return static_cast<int64_t>(position);
 }
 

@@ -22,8 +22,11 @@ struct Ring {
   SnippetRange right;
 };
 
+// CUDA's pow may be off by one in the last place, which moves a boundary where the reach is a whole
+// number; those of the power 1 (RSKP's) often are.
 GAUFUSE_HD double ring_reach(int64_t length, double margin, double margin_power) {
-  return margin * pow(static_cast<double>(length), margin_power);
+  const double base = static_cast<double>(length);
+  return margin * (margin_power == 1.0 ? base : pow(base, margin_power));
 }
 
 // left is [int(start - reach), start), right is [right_start, int(end + reach + 1)), both clipped

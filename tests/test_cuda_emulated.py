@@ -1,0 +1,423 @@
+"""The CUDA kernels where there is no GPU: run thread by thread on the CPU (emulated_cuda.py).
+
+Whatever a test here calls runs under three schedules of threads and grids of any, two and one
+blocks, and fails on races, divergent barriers, missing lanes, reads of what was never written and
+accesses out of bounds. The kernels that are broken on purpose show that it would.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import emulated_cuda
+import gaufuse_ext as gx
+import test_fuse_segments
+import test_interval_membership
+import test_nms
+import test_ragged_batches
+import test_segment_iou
+import test_segment_voting
+import test_soft_nms
+import test_threshold_proposals
+import test_weighted_segments_fusion
+from emulated_cuda import EMULATION, SCHEDULES, CannotBuild, Emulation
+from gaufuse_ext.ops.fuse_segments import OVERLAPS
+from gaufuse_ext.ops.interval_membership import MODES
+from gaufuse_ext.ops.soft_nms import METHODS
+from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
+from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
+
+CPU = torch.device("cpu")
+# A warp for up to 64 segments of a group, 128 threads for up to 1024; soft_nms: 128, 512.
+SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
+
+
+@pytest.fixture(scope="session")
+def emulation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Emulation:
+    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    folder = cache.mkdir("cuda_emulation") if cache else tmp_path_factory.mktemp("cuda_emulation")
+    try:
+        return Emulation(emulated_cuda.build(folder))
+    except CannotBuild as error:
+        pytest.skip(f"the CUDA emulation cannot be built: {error}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _emulated_operations(emulation: Emulation) -> Iterator[None]:
+    with emulation.active():
+        yield
+
+
+# 1. The emulator finds what is wrong, and only that.
+
+FAULTS = {
+    "sound": None,
+    "barrier_skipped": "divergent barrier: thread 0 .* for thread 40, which has ended",
+    "barriers_differ": "divergent barrier",
+    "lane_has_ended": "missing lane: .* thread 5, which has ended",
+    "lane_is_elsewhere": "missing lane: .* thread 5, which waits at __syncthreads",
+    "lane_is_not_named": "mask that does not name it",
+    "race_in_shared_memory": "race: .* shared memory",
+    "race_of_two_rounds": "race: .* shared memory",
+    "race_within_a_warp": "race: .* shared memory",
+    "race_of_blocks": "race: .* argument 2, which another block wrote",
+    "shared_memory_not_written": "uninitialised: thread 7 reads shared memory",
+    "output_not_written": "uninitialised: .* argument 2",
+    "input_written": "input written: .* argument 1",
+    "reads_past_the_end": "out of bounds: thread 63 reads",
+    "writes_before_the_start": "out of bounds: thread 0 writes",
+    "dynamic_memory_too_small": "out of bounds: thread 4 writes",
+}
+
+
+def test_every_broken_kernel_is_listed():
+    source = (EMULATION / "broken_kernels.cu").read_text()
+    assert set(re.findall(r"ENTRY\((\w+)\),", source)) == set(FAULTS)
+
+
+@pytest.mark.parametrize("schedule", range(len(SCHEDULES)))
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_found(emulation, name, schedule):
+    values, output = torch.arange(64, dtype=torch.int32), torch.full((64,), -1, dtype=torch.int32)
+    emulation.set_buffers([(1, values, True), (2, output, False)])
+    order, seed, _ = SCHEDULES[schedule]
+    emulation.library.emulation_set(order, seed, 2)
+    found = emulation.library.run_broken_kernel(
+        name.encode(),
+        2 if name == "race_of_blocks" else 1,
+        ctypes.c_void_p(values.data_ptr()),
+        ctypes.c_void_p(output.data_ptr()),
+    )
+    if FAULTS[name] is None:
+        assert found is None
+        assert output.tolist() == [sum(range(32, 64))] * 32 + [sum(range(32))] * 32
+    else:
+        assert re.search(FAULTS[name], found.decode())
+
+
+def test_a_fault_is_an_error_of_the_operation(emulation, monkeypatch):
+    """As it would be seen: here the kernel is told of one group more than there are."""
+    segments, scores = torch.zeros(1, 4, 2), torch.zeros(1, 4)
+    real = emulation.native.nms
+
+    def nms(launch, *arguments):
+        real(launch, *arguments[:5], arguments[5] + 1, *arguments[6:])
+
+    monkeypatch.setattr(emulation.native, "nms", nms)
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        gx.nms(segments, scores, 0.5)
+
+
+def test_the_emulated_kernels_run(emulation):
+    before = emulation.launches
+    gx.nms(torch.zeros(1, 4, 2), torch.zeros(1, 4), 0.5)
+    assert emulation.launches == before + len(SCHEDULES)
+
+
+# 2. Around the edges of warps and blocks, against the references.
+
+CHECKS: dict[str, Callable[[Groups], None]] = {
+    "nms": lambda groups: test_nms.check_against_reference(groups, 0.3),
+    "fuse_segments": test_fuse_segments.check_against_reference,
+    "soft_nms_gaussian": lambda groups: test_soft_nms.check_against_reference(
+        groups, method="gaussian", min_score=0.01
+    ),
+    "soft_nms_linear": lambda groups: test_soft_nms.check_against_reference(
+        groups, method="linear", min_score=0.01
+    ),
+    "segment_voting": lambda groups: test_segment_voting.check_against_reference(groups, 0.3, 40),
+    "weighted_segments_fusion": (
+        lambda groups: test_weighted_segments_fusion.check_against_reference(
+            groups, iou_threshold=0.4, num_models=2
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("operation", CHECKS)
+def test_matches_reference_at_sizes(operation, size, dtype):
+    other = KINDS[(SIZES.index(size) + 3 * DTYPES.index(dtype)) % len(KINDS)]
+    for kind in {"grid", other}:
+        if operation.startswith("weighted") and kind == "denormal" and dtype == torch.float64:
+            continue  # see test_weighted_segments_fusion.py
+        CHECKS[operation](make_groups(kind, size, dtype))
+
+
+def few_rounds(capacity: int, dtype: torch.dtype) -> Groups:
+    """Groups of a large capacity: one is full, the others are nearly empty."""
+    full = next(iter(make_groups("grid", capacity, dtype, groups=1)))
+    nearly_empty = [*make_groups("real", 24, dtype), *make_groups("real", 1, dtype)]
+    return batch([nearly_empty[0], full, *nearly_empty[1:]], dtype, capacity)
+
+
+LARGE = {
+    "nms": lambda g: gx.nms(g.segments, g.scores, 0.3, g.counts),
+    "soft_nms_gaussian": lambda g: gx.soft_nms(
+        g.segments, g.scores, g.counts, max_output=20, min_score=0.1
+    ),
+    "soft_nms_linear": lambda g: gx.soft_nms(
+        g.segments, g.scores, g.counts, method="linear", max_output=20
+    ),
+    "weighted_segments_fusion": lambda g: gx.weighted_segments_fusion(
+        g.segments, g.scores, g.counts, iou_threshold=0.4, skip_below=0.45, num_models=3
+    ),
+}
+
+
+def assert_same(found, expected) -> None:
+    """Equal to the bit."""
+    if isinstance(found, torch.Tensor):
+        found, expected = (found,), (expected,)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "dtype"),
+    [
+        (128, torch.float32),
+        (129, torch.float64),
+        (512, torch.float64),
+        (513, torch.float32),
+        (1024, torch.float32),
+        (1025, torch.float64),
+        (2048, torch.float64),
+        (2049, torch.float32),
+    ],
+)
+@pytest.mark.parametrize("operation", LARGE)
+def test_the_same_bits_as_on_the_cpu(emulation, operation, capacity, dtype):
+    """soft_nms keeps up to 2048 segments in registers, and more in its workspace."""
+    if capacity > 1025 and not operation.startswith("soft"):
+        pytest.skip("as at 1025")
+    groups = few_rounds(capacity, dtype)
+    if operation.startswith("weighted"):  # a round for each segment that is used
+        groups.counts.clamp_(max=150)
+    found = LARGE[operation](groups)
+    assert_same(found, emulation.on_cpu(lambda: LARGE[operation](groups)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capacity", [1024, 1025])
+def test_fuse_segments_and_voting_in_large_blocks(capacity, dtype):
+    groups = few_rounds(capacity, dtype)
+    CHECKS["fuse_segments"](groups)
+    CHECKS["segment_voting"](groups)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_segment_iou_at_sizes(size, dtype):
+    a = make_groups("grid", size, dtype).segments.nan_to_num()
+    b = make_groups("real", 9, dtype).segments.nan_to_num()
+    test_segment_iou.check_against_reference(a, b)
+    test_segment_iou.check_against_reference(b, a)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_interval_membership_at_sizes(dtype, mode):
+    check = test_interval_membership.check_against_reference
+    for num_snippets in (*SIZES, 300):
+        kind = KINDS[num_snippets % len(KINDS)]
+        groups = make_groups(kind, 7, dtype)
+        check(groups, num_snippets, [num_snippets, num_snippets // 2], mode=mode)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_snippets", [*SIZES, 255, 256, 257, 513])
+def test_threshold_proposals_at_sizes(emulation, num_snippets, dtype):
+    check = test_threshold_proposals.check_against_reference
+    cas = test_threshold_proposals.sequences(num_snippets, dtype)
+    check(cas, [0.0, 0.01, 0.03, 0.5])
+    lengths = torch.arange(len(cas)) * num_snippets // (len(cas) - 1)
+    check(cas, [0.25, 0.0, -1.0], lengths, min_length=1)
+    # More thresholds than warps, of each group; and in the room that there is by default on CUDA.
+    thresholds = torch.rand(len(cas), 11, generator=torch.Generator().manual_seed(0))
+    check(cas, thresholds, lengths)
+    tight = gx.threshold_proposals(cas, thresholds, lengths)
+    room = 11 * ((num_snippets + 1) // 3)
+    roomy = gx.threshold_proposals(cas, thresholds, lengths, max_proposals=room)
+    assert_same([x[:, : tight.scores.shape[1]] for x in roomy[:3]], tight[:3])
+    assert not any(x[:, tight.scores.shape[1] :].any() for x in roomy[:3])
+    if num_snippets in (64, 257):  # segments and order are the same to the bit in too little room
+        options = {"min_length": 1, "max_proposals": 9}
+        found = gx.threshold_proposals(cas, thresholds, lengths, **options)
+        expected = emulation.on_cpu(
+            lambda: gx.threshold_proposals(cas, thresholds, lengths, **options)
+        )
+        assert expected.counts.max() == 9
+        assert_same((found.segments, found.counts), (expected.segments, expected.counts))
+
+
+def test_many_thresholds():
+    """As many as there may be: their counts fill the dynamic shared memory."""
+    cas = torch.tensor([[0.0, 0.5, 0.5, 0.0, 0.9, 0.9]])
+    p = gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4096), max_proposals=8000)
+    levels = torch.linspace(0.0, 1.0, 4096).double()
+    assert p.counts.item() == (levels < 0.5).sum() + (levels < cas[0, 5].double()).sum()
+    with pytest.raises(ValueError, match="at most 4096"):
+        gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4097), max_proposals=1)
+
+
+# 3. Small inputs of every kind and all options.
+
+few_examples = settings(max_examples=12)
+
+
+@few_examples
+@given(
+    groups=drawn_groups(),
+    threshold=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]),
+    overlap=st.sampled_from(OVERLAPS),
+    length_offset=st.sampled_from([0.0, 1.0]),
+    method=st.sampled_from(METHODS),
+    min_score=st.sampled_from([-2.0, 0.0, 0.001, 0.5, 2.0]),
+    max_output=st.sampled_from([None, 0, 1, 3, 100]),
+    confidence=st.sampled_from(CONFIDENCES),
+    allows_overflow=st.booleans(),
+    mode=st.sampled_from(MODES),
+)
+def test_matches_reference(
+    groups,
+    threshold,
+    overlap,
+    length_offset,
+    method,
+    min_score,
+    max_output,
+    confidence,
+    allows_overflow,
+    mode,
+):
+    test_nms.check_against_reference(groups, threshold)
+    test_fuse_segments.check_against_reference(
+        groups, threshold=threshold, overlap=overlap, length_offset=length_offset
+    )
+    test_soft_nms.check_against_reference(
+        groups, method=method, iou_threshold=threshold, min_score=min_score, max_output=max_output
+    )
+    test_segment_voting.check_against_reference(groups, threshold, 4)
+    test_weighted_segments_fusion.check_against_reference(
+        groups, iou_threshold=threshold, confidence=confidence, allows_overflow=allows_overflow
+    )
+    test_interval_membership.check_against_reference(groups, 9, mode=mode, margin=1.0)
+
+
+SUITES = (
+    test_fuse_segments,
+    test_interval_membership,
+    test_nms,
+    test_ragged_batches,
+    test_segment_iou,
+    test_segment_voting,
+    test_soft_nms,
+    test_threshold_proposals,
+    test_weighted_segments_fusion,
+)
+
+
+def _own_tests() -> Iterator:
+    """The operations' own tests that take a device and parameters, where these are small."""
+    for suite in SUITES:
+        for name, test in inspect.getmembers(suite, inspect.isfunction):
+            marks = [*getattr(test, "pytestmark", []), *_marks_of(suite)]
+            if (
+                not name.startswith("test_")
+                or getattr(test, "is_hypothesis_test", False)
+                or any(mark.name != "parametrize" for mark in marks)
+                or name in ("test_matches_reference_at_sizes", "test_the_exponential_is_accurate")
+            ):
+                continue
+            names = [
+                re.split(r", *", m.args[0]) if isinstance(m.args[0], str) else m.args[0]
+                for m in marks
+            ]
+            if set(inspect.signature(test).parameters) != {"device", *itertools.chain(*names)}:
+                continue
+            for values in itertools.product(*(mark.args[1] for mark in marks)):
+                keywords = {}
+                for keys, value in zip(names, values, strict=True):
+                    keywords |= zip(keys, value if len(keys) > 1 else [value], strict=True)
+                if all(x <= 200 for x in keywords.values() if type(x) is int):
+                    label = "-".join([f"{suite.__name__}.{name}", *map(str, keywords.values())])
+                    yield pytest.param(test, keywords, id=label)
+
+
+def _marks_of(suite) -> list:
+    marks = getattr(suite, "pytestmark", [])
+    return marks if isinstance(marks, list) else [marks]
+
+
+@pytest.mark.parametrize(("test", "keywords"), list(_own_tests()))
+def test_of_the_operation(test, keywords):
+    test(device=CPU, **keywords)
+
+
+# 4. Values are not read back on CUDA, so not checked: whatever they are, kernels stay in bounds.
+
+
+def wild_groups(dtype: torch.dtype, capacity: int) -> Groups:
+    generator = torch.Generator().manual_seed(capacity)
+    info = torch.finfo(dtype)
+    values = torch.tensor(
+        [torch.nan, torch.inf, -torch.inf, info.max, -info.max, info.tiny, 0.0, -1.0, 0.5, 3.0],
+        dtype=dtype,
+    )
+
+    def wild(*shape: int) -> torch.Tensor:
+        return values[torch.randint(len(values), shape, generator=generator)]
+
+    counts = torch.tensor([2**40, -5, capacity, capacity // 2, -(2**63), 2**63 - 1])
+    size = (len(counts), capacity)
+    return Groups(wild(*size, 2), wild(*size), wild(*size), counts)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capacity", [1, 33, 70])
+def test_garbage_leads_nowhere_out_of_bounds(dtype, capacity):
+    g = wild_groups(dtype, capacity)
+    for overlap in OVERLAPS:
+        fused = gx.fuse_segments(g.segments, g.scores, g.weights, g.counts, overlap=overlap)
+        assert 0 <= fused.counts.min() <= fused.counts.max() <= capacity
+        assert -1 <= fused.assignment.min() <= fused.assignment.max() < capacity
+    keep = gx.nms(g.segments, g.scores, 0.5, g.counts)
+    assert -1 <= keep.min() <= keep.max() < capacity
+    for method in METHODS:
+        found = gx.soft_nms(g.segments, g.scores, g.counts, method=method)
+        assert -1 <= found.keep.min() <= found.keep.max() < capacity
+    for confidence in CONFIDENCES:
+        fused = gx.weighted_segments_fusion(
+            g.segments, g.scores, g.counts, iou_threshold=0.1, confidence=confidence
+        )
+        assert 0 <= fused.counts.min() <= fused.counts.max() <= capacity
+        assert -1 <= fused.assignment.min() <= fused.assignment.max() < capacity
+    gx.segment_voting(g.segments, g.segments, g.scores, 0.5, g.counts, g.counts)
+    gx.segment_iou(g.segments, g.segments)
+    for mode in MODES:
+        gx.interval_membership(g.segments, 40, g.counts, mode=mode, lengths=g.counts)
+    for min_length in (1, 2, 2**40):
+        p = gx.threshold_proposals(
+            g.scores, g.weights[:, :1], g.counts, min_length=min_length, max_proposals=5
+        )
+        assert 0 <= p.counts.min() <= p.counts.max() <= 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_garbage_in_the_workspace_of_soft_nms(dtype):
+    g = wild_groups(dtype, 2049)
+    found = gx.soft_nms(g.segments, g.scores, g.counts, max_output=5, min_score=-1e30)
+    assert -1 <= found.keep.min() <= found.keep.max() < 2049
