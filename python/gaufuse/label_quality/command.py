@@ -14,7 +14,14 @@ from rich.console import Console
 
 from gaufuse.files import write_json
 from gaufuse.label_quality import show
-from gaufuse.label_quality.methods import Labelling, Selection, labellings, labels_of, selections
+from gaufuse.label_quality.methods import (
+    KINDS,
+    Labelling,
+    Selection,
+    labellings,
+    labels_of,
+    selections,
+)
 from gaufuse.label_quality.metrics import measure
 from gaufuse.label_quality.sources import NEED_DATA, SOURCES, Request, Source, load_source
 from gaufuse.report import ProgressLine, progress
@@ -30,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(SOURCES),
         metavar="SOURCE",
         help=f"some of {', '.join(SOURCES)} (default: all; without GAUFUSE_DATA_ROOT, simulated)",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        choices=KINDS,
+        metavar="KIND",
+        default=KINDS,
+        help=f"ways to make labels: some of {', '.join(KINDS)} (default: all)",
     )
     parser.add_argument("--quick", action="store_true", help="few videos, a small grid; seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation and the training")
@@ -77,7 +92,7 @@ def _measure(options: argparse.Namespace) -> dict:
         results = []
         for name in dict.fromkeys(names):
             console.print(f"source {name}")
-            results.append(measure_source(load_source(name, request), options.quick, console))
+            results.append(measure_source(load_source(name, request), options, console))
     finally:
         torch.set_num_threads(threads)
     return {
@@ -101,9 +116,15 @@ def _read(paths: list[str]) -> dict:
     return {**reports[0], "sources": sources}
 
 
-def measure_source(source: Source, quick: bool, console: Console) -> dict:
+def measure_source(source: Source, options: argparse.Namespace, console: Console) -> dict:
     """Every method's quality on a source, best pooled AP first."""
-    chosen = [(selection, labellings(selection, quick)) for selection in selections(quick)]
+    chosen = [
+        (
+            selection,
+            [way for way in labellings(selection, options.quick) if way.kind in options.labels],
+        )
+        for selection in selections(options.quick)
+    ]
     total = sum(len(ways) for _, ways in chosen)
     methods = []
     with progress(console, source.name, total) as line:

@@ -12,6 +12,8 @@ import gaufuse_ext as gx
 from gaufuse.label_quality.sources import Group
 from gaufuse.label_quality.trial import TrialWeights, trial_labels
 
+KINDS = ("mean", "maximum", "uniform", "released", "trial")
+
 Instances = tuple[np.ndarray, np.ndarray]  # (N, 2) snippets, (N,) scores
 Select = Callable[[np.ndarray, np.ndarray], Instances]
 Label = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -27,6 +29,11 @@ class Selection:
 class Labelling:
     name: str
     label: Label
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return self.name.split()[0]
 
 
 def selections(quick: bool) -> list[Selection]:
