@@ -76,11 +76,9 @@ def select_groups(
     )
 
 
-def find_instances(
-    groups: Groups, config: PostprocessConfig, temperature: float
-) -> gx.FusedSegments:
-    """Instances of each group, boundaries in snippets; the video score is not in their scores."""
-    proposals = gx.threshold_proposals(
+def find_proposals(groups: Groups, config: PostprocessConfig) -> gx.Proposals:
+    """Proposals of each group at all thresholds, before their fusion."""
+    return gx.threshold_proposals(
         groups.activations,
         _thresholds(groups, config),
         groups.lengths,
@@ -88,6 +86,13 @@ def find_instances(
         margin=config.margin,
         margin_power=config.margin_power,
     )
+
+
+def find_instances(
+    groups: Groups, config: PostprocessConfig, temperature: float
+) -> gx.FusedSegments:
+    """Instances of each group, boundaries in snippets; the video score is not in their scores."""
+    proposals = find_proposals(groups, config)
     return gx.fuse_segments(
         proposals.segments,
         proposals.scores,

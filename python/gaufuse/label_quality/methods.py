@@ -1,0 +1,165 @@
+"""Ways to make snippet labels: how instances are selected, then how they become labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import gaufuse_ext as gx
+from gaufuse.label_quality.sources import Group
+from gaufuse.label_quality.trial import TrialWeights, trial_labels
+
+KINDS = ("mean", "maximum", "uniform", "released", "trial")
+
+Instances = tuple[np.ndarray, np.ndarray]  # (N, 2) snippets, (N,) scores
+Select = Callable[[np.ndarray, np.ndarray], Instances]
+Label = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Selection:
+    name: str
+    select: Select
+
+
+@dataclass(frozen=True)
+class Labelling:
+    name: str
+    label: Label
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return self.name.split()[0]
+
+
+def selections(quick: bool) -> list[Selection]:
+    """Before fusion, after NMS, after Gaussian weighted fusion."""
+    chosen = [Selection("raw", lambda segments, scores: (segments, scores))]
+    chosen += [_nms(threshold) for threshold in (0.3, 0.45)]
+    # The release's overlap with temperatures around its own, and what the preset multi_label has.
+    fusions = [
+        ("candidate", 0.25, 0.02),
+        ("candidate", 0.25, 0.2),
+        ("candidate", 0.25, 1.0),
+        ("iou", 0.35, 0.02),
+        ("iou", 0.35, 0.1),
+        ("iou", 0.35, 1.0),
+    ]
+    return chosen + [_fusion(*fusion) for fusion in (fusions[1:5:3] if quick else fusions)]
+
+
+def labellings(selection: Selection, quick: bool) -> list[Labelling]:
+    """Those worth a look for a selection: the whole LinPro grid before fusion and for one fusion,
+    a coarse one for the others, none after NMS."""
+    chosen = [
+        Labelling("mean", mean_of_covering),
+        Labelling("maximum", maximum_of_covering),
+    ]
+    if selection.name.startswith("NMS"):
+        return chosen
+    chosen += [*_trials(quick), Labelling("released", _linpro(formulation="released"))]
+    whole = ("raw", _fusion("iou", 0.35, 0.1).name)
+    return chosen + list(_grid(quick or selection.name not in whole))
+
+
+def _grid(small: bool) -> Iterator[Labelling]:
+    """`uniform` over its weights. The confidence weight stays 1: only ratios of weights matter."""
+    uniformities = (0.1, 1.0, 10.0) if small else (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    for rows in ("mean", "contrast_mean"):
+        for b in uniformities:
+            for g in (0.0, 1e-3) if small else (0.0, 1e-4, 1e-3):
+                yield Labelling(
+                    f"uniform {rows} b={b:g} g={g:g}",
+                    _linpro(rows=rows, uniformity_weight=b, sparsity_weight=g),
+                )
+
+
+def _trials(quick: bool) -> Iterator[Labelling]:
+    """Prices per snippet without the mean, the mean alone with each other term, and all three."""
+    weights = [
+        (1.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0),
+        (1.0, 10.0, 0.0),
+        (0.1, 0.0, 1.0),
+        (0.0, 0.1, 1.0),
+        (0.05, 0.05, 1.0),
+        (0.1, 0.05, 1.0),
+        (0.1, 0.1, 1.0),
+        (0.2, 0.1, 1.0),
+    ]
+    for a, b, c in weights[6:7] if quick else weights:
+        yield Labelling(f"trial a={a:g} b={b:g} c={c:g}", _trial(TrialWeights(a, b, c)))
+
+
+def _trial(weights: TrialWeights) -> Label:
+    return lambda segments, scores, num_snippets: trial_labels(
+        segments, scores, num_snippets, weights
+    )
+
+
+def _linpro(**options: object) -> Label:
+    def label(segments: np.ndarray, scores: np.ndarray, num_snippets: int) -> np.ndarray:
+        solved = gx.linpro_labels(
+            torch.from_numpy(segments), torch.from_numpy(scores), num_snippets, **options
+        )
+        return solved.labels.numpy()
+
+    return label
+
+
+def _nms(threshold: float) -> Selection:
+    def select(segments: np.ndarray, scores: np.ndarray) -> Instances:
+        keep = gx.nms(torch.from_numpy(segments), torch.from_numpy(scores), threshold).numpy()
+        keep = keep[keep >= 0]
+        return segments[keep], scores[keep]
+
+    return Selection(f"NMS {threshold:g}", select)
+
+
+def _fusion(overlap: str, threshold: float, temperature: float) -> Selection:
+    def select(segments: np.ndarray, scores: np.ndarray) -> Instances:
+        fused = gx.fuse_segments(
+            torch.from_numpy(segments),
+            torch.from_numpy(scores),
+            temperature=temperature,
+            threshold=threshold,
+            overlap=overlap,
+        )
+        count = int(fused.counts)
+        return fused.segments[:count].numpy(), fused.scores[:count].numpy()
+
+    return Selection(f"fusion {overlap}>{threshold:g} tau={temperature:g}", select)
+
+
+def mean_of_covering(segments: np.ndarray, scores: np.ndarray, num_snippets: int) -> np.ndarray:
+    """(T,) mean score of the instances that cover a snippet, zero where none does: the least
+    squares counterpart of LinPro's second requirement."""
+    covering = _covering(segments, num_snippets)
+    count = covering.sum(axis=0)
+    return np.divide(scores @ covering, count, out=np.zeros(num_snippets), where=count > 0)
+
+
+def maximum_of_covering(segments: np.ndarray, scores: np.ndarray, num_snippets: int) -> np.ndarray:
+    """(T,) the best score of the instances that cover a snippet, zero where none does."""
+    covering = _covering(segments, num_snippets)
+    best = np.where(covering, scores[:, None], -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(np.isfinite(best), best, 0.0)
+
+
+def _covering(segments: np.ndarray, num_snippets: int) -> np.ndarray:
+    """(N, T) bool, with the integer parts of boundaries, as LinPro has it."""
+    time = np.arange(num_snippets)
+    starts, ends = segments.astype(int).T[:, :, None]
+    return (starts <= time) & (time < ends)
+
+
+def labels_of(group: Group, instances: Instances, labelling: Labelling) -> np.ndarray:
+    """(T,) in [0, 1], as labels must be: scores may lie outside. No instance: zero."""
+    num_snippets = len(group.truth)
+    if not len(instances[1]):
+        return np.zeros(num_snippets)
+    return np.clip(labelling.label(*instances, num_snippets), 0.0, 1.0)
