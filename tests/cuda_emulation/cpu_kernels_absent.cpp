@@ -1,6 +1,7 @@
 // csrc/bindings/module.cpp refers to the CPU kernels too; the emulated module never calls them.
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/interval_membership.h"
+#include "gaufuse/linpro_labels.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"
 #include "gaufuse/segment_voting.h"
@@ -20,6 +21,7 @@ namespace gaufuse {
 
 ABSENT(fuse_segments_cpu, FuseSegmentsParams)
 ABSENT(interval_membership_cpu, IntervalMembershipParams)
+ABSENT(linpro_labels_cpu, LinproLabelsParams)
 ABSENT(nms_cpu, NmsParams)
 ABSENT(segment_iou_cpu, SegmentIouParams)
 ABSENT(segment_voting_cpu, SegmentVotingParams)

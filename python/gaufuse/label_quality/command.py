@@ -24,7 +24,7 @@ from gaufuse.label_quality.methods import (
 )
 from gaufuse.label_quality.metrics import measure
 from gaufuse.label_quality.sources import NEED_DATA, SOURCES, Request, Source, load_source
-from gaufuse.report import ProgressLine, progress
+from gaufuse.report import ProgressLine
 from gaufuse_ext.annotations import read_json
 
 SCHEMA = 1
@@ -127,7 +127,7 @@ def measure_source(source: Source, options: argparse.Namespace, console: Console
     ]
     total = sum(len(ways) for _, ways in chosen)
     methods = []
-    with progress(console, source.name, total) as line:
+    with ProgressLine(console, source.name, total) as line:
         if source.groups[0].activations is not None:
             methods.append(_entry(source, "-", "CAS", [g.activations for g in source.groups]))
         for selection, ways in chosen:
