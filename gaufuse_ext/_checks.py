@@ -113,6 +113,12 @@ def check_not_negative(name: str, value: float) -> float:
     return float(value)
 
 
+def check_fraction(name: str, value: float) -> float:
+    if not 0.0 <= check_number(name, value) <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    return float(value)
+
+
 def check_finite_number(name: str, value: float) -> float:
     if not -float("inf") < check_number(name, value) < float("inf"):
         raise ValueError(f"{name} must be finite, got {value!r}")

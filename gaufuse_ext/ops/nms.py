@@ -37,8 +37,7 @@ def nms(
             CUDA values are not read back, so not checked).
     """
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
-    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
-        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    _checks.check_fraction("iou_threshold", iou_threshold)
     keep = _operation(segments, scores, counts, iou_threshold)
     return keep if batched else keep[keep >= 0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._groups import scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -37,21 +38,15 @@ def segment_voting(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments = _checks.check_segments("segments", segments)
-    scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
+    segments, scores, counts, batched = scored_groups(segments, scores, counts)
     kept = _checks.check_segments("kept", kept)
-    _checks.check_like("kept", kept, (*segments.shape[:-2], *kept.shape[-2:]), segments)
-    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
-        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    groups = segments.shape[:1] if batched else ()
+    _checks.check_like("kept", kept, (*groups, *kept.shape[-2:]), segments)
+    _checks.check_fraction("iou_threshold", iou_threshold)
     kept, segments, scores = kept.detach(), segments.detach(), scores.detach()
-    batched = segments.dim() == 3
-    if not batched:
-        kept, segments, scores = (x.unsqueeze(0) for x in (kept, segments, scores))
-    groups, device = len(segments), segments.device
+    kept = kept if batched else kept.unsqueeze(0)
     if kept_counts is not None:
-        kept_counts = _checks.check_counts("kept_counts", kept_counts, groups, device)
-    if counts is not None:
-        counts = _checks.check_counts("counts", counts, groups, device)
+        kept_counts = _checks.check_counts("kept_counts", kept_counts, len(kept), kept.device)
     refined = _operation(kept, segments, scores, kept_counts, counts, iou_threshold)
     return refined if batched else refined.squeeze(0)
 

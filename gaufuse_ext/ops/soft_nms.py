@@ -62,8 +62,7 @@ def soft_nms(
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
     decay = METHODS.index(_checks.check_choice("method", method, METHODS))
     _checks.check_positive("sigma", sigma)
-    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
-        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    _checks.check_fraction("iou_threshold", iou_threshold)
     _checks.check_finite_number("min_score", min_score)
     if max_output is not None:
         _checks.check_integer("max_output", max_output, 0)

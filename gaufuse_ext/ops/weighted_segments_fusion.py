@@ -64,8 +64,7 @@ def weighted_segments_fusion(
             CUDA values are not read back, so not checked).
     """
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
-    if not 0.0 <= _checks.check_number("iou_threshold", iou_threshold) <= 1.0:
-        raise ValueError(f"iou_threshold must lie in [0, 1], got {iou_threshold!r}")
+    _checks.check_fraction("iou_threshold", iou_threshold)
     _checks.check_not_negative("skip_below", skip_below)
     _checks.check_integer("num_models", num_models, 1)
     kind = CONFIDENCES.index(_checks.check_choice("confidence", confidence, CONFIDENCES))
