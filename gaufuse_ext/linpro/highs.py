@@ -44,9 +44,18 @@ def _run(solver: highspy.Highs) -> highspy.HighsModelStatus:
     return solver.getModelStatus()
 
 
+class _SilentHighs(highspy.Highs):
+    """HiGHS 1.16 prints a banner to stdout while it is made, where callbacks are enabled; stdout
+    belongs to whoever calls us (JSON, tables)."""
+
+    def enableCallbacks(self) -> None:
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()
+
+
 def _solver() -> highspy.Highs:
     if not hasattr(_thread, "solver"):
-        solver = highspy.Highs()
+        solver = _SilentHighs()
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("presolve", "off")  # dearer than the solve, at these sizes
         solver.setOptionValue("threads", 1)
