@@ -193,17 +193,17 @@ void interval_membership(const Launch& launch, uintptr_t segments, uintptr_t cou
   });
 }
 
-void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
-                   uintptr_t lengths, uintptr_t labels, uintptr_t objective, uintptr_t residual,
-                   uintptr_t gap, uintptr_t pivots, uintptr_t status, int64_t groups,
-                   int64_t capacity, int64_t num_snippets, double margin, double margin_power,
-                   double confidence_weight, double uniformity_weight, double sparsity_weight,
-                   int rows, int formulation) {
+void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t weights,
+                   uintptr_t counts, uintptr_t lengths, uintptr_t labels, uintptr_t objective,
+                   uintptr_t residual, uintptr_t gap, uintptr_t pivots, uintptr_t status,
+                   int64_t groups, int64_t capacity, int64_t num_snippets, double margin,
+                   double margin_power, const LinproTerms& terms) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     LinproLabelsParams<T> params{};
     params.segments = pointer<T>(segments);
     params.scores = pointer<T>(scores);
+    params.weights = pointer<T>(weights);
     params.counts = pointer<int64_t>(counts);
     params.lengths = pointer<int64_t>(lengths);
     params.labels = pointer<T>(labels);
@@ -217,11 +217,7 @@ void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, u
     params.num_snippets = num_snippets;
     params.margin = margin;
     params.margin_power = margin_power;
-    params.confidence_weight = confidence_weight;
-    params.uniformity_weight = uniformity_weight;
-    params.sparsity_weight = sparsity_weight;
-    params.rows = static_cast<Membership>(rows);
-    params.formulation = static_cast<Formulation>(formulation);
+    params.terms = terms;
     call_cpu(launch, params, linpro_labels_cpu<T>);
   });
 }
@@ -344,6 +340,17 @@ PYBIND11_MODULE(_native, module) {
              return Launch{cuda, float64, threads, stream};
            }),
            py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
+
+  py::class_<LinproTerms>(module, "LinproTerms", "The terms of a LinPro program.")
+      .def(py::init([](double confidence, double uniformity, double anchor, double variation,
+                       double sparsity, bool per_snippet, bool hard, int rows, bool all_instances) {
+             return LinproTerms{confidence,   uniformity,  anchor, variation,
+                                sparsity,     per_snippet, hard,   static_cast<Membership>(rows),
+                                all_instances};
+           }),
+           py::arg("confidence"), py::arg("uniformity"), py::arg("anchor"), py::arg("variation"),
+           py::arg("sparsity"), py::arg("per_snippet"), py::arg("hard"), py::arg("rows"),
+           py::arg("all_instances"));
 
   module.def("threshold_proposals", &threshold_proposals);
   module.def("count_proposals", &count_proposals);

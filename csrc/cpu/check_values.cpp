@@ -43,6 +43,17 @@ Status check_segments(const char* name, const T* segments, int64_t count, int64_
   }
 }
 
+template <typename T>
+Status check_weights(const char* name, const T* weights, int64_t count, int64_t group) {
+  GAUFUSE_RETURN_IF_BAD(check_finite(name, weights, count, group));
+  for (int64_t i = 0; i < count; ++i)
+    if (weights[i] < T(0))
+      return make_status(Code::invalid_argument, "%s must not be negative, got %g at [%lld, %lld]",
+                         name, static_cast<double>(weights[i]), static_cast<long long>(group),
+                         static_cast<long long>(i));
+  return Status();
+}
+
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity) {
   if (counts == nullptr) return Status();
   for (int64_t g = 0; g < groups; ++g) {
@@ -58,5 +69,7 @@ template Status check_finite(const char*, const float*, int64_t, int64_t);
 template Status check_finite(const char*, const double*, int64_t, int64_t);
 template Status check_segments(const char*, const float*, int64_t, int64_t);
 template Status check_segments(const char*, const double*, int64_t, int64_t);
+template Status check_weights(const char*, const float*, int64_t, int64_t);
+template Status check_weights(const char*, const double*, int64_t, int64_t);
 
 }  // namespace gaufuse

@@ -17,6 +17,10 @@ Status check_finite(const char* name, const T* values, int64_t count, int64_t gr
 template <typename T>
 Status check_segments(const char* name, const T* segments, int64_t count, int64_t group);
 
+// The first `count` weights of a group are finite and not negative.
+template <typename T>
+Status check_weights(const char* name, const T* weights, int64_t count, int64_t group);
+
 // counts: (groups,) or null, each in [0, capacity].
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity);
 

@@ -18,11 +18,12 @@ struct Scratch {
   LinproComponent component;
 };
 
-LinproInstance make_instance(double start, double end, double confidence, int64_t num_snippets,
-                             double margin, double margin_power, Membership mode) {
+LinproInstance make_instance(const MembershipRow& row, double confidence, double weight,
+                             int64_t num_snippets) {
   LinproInstance instance;
-  instance.row = make_membership_row(start, end, num_snippets, margin, margin_power, mode);
+  instance.row = row;
   instance.confidence = confidence;
+  instance.weight = weight;
   instance.begin = num_snippets;
   instance.end = 0;
   for (const SnippetRange range :
@@ -45,11 +46,13 @@ class GroupLabels {
         num_snippets_(valid_count(params.lengths, group, params.num_snippets)),
         segments_(params.segments + 2 * group * params.capacity),
         scores_(params.scores + group * params.capacity),
+        weights_(params.weights == nullptr ? nullptr : params.weights + group * params.capacity),
         labels_(params.labels + group * params.num_snippets) {}
 
   Status check() const {
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group_));
-    return check_finite("scores", scores_, count_, group_);
+    GAUFUSE_RETURN_IF_BAD(check_finite("scores", scores_, count_, group_));
+    return weights_ == nullptr ? Status() : check_weights("weights", weights_, count_, group_);
   }
 
   void run() {
@@ -72,31 +75,35 @@ class GroupLabels {
 
  private:
   void load() {
-    const bool released = params_.formulation == Formulation::released;
-    const Membership mode = released ? Membership::contrast : params_.rows;
+    const LinproTerms& terms = params_.terms;
     scratch_.instances.clear();
     for (int64_t i = 0; i < count_ && num_snippets_ > 0; ++i) {
+      const double weight = weights_ == nullptr ? 1.0 : static_cast<double>(weights_[i]);
+      if (weight == 0.0) continue;
+      const MembershipRow row = make_membership_row(
+          static_cast<double>(segments_[2 * i]), static_cast<double>(segments_[2 * i + 1]),
+          num_snippets_, params_.margin, params_.margin_power, terms.rows);
       const LinproInstance instance =
-          make_instance(static_cast<double>(segments_[2 * i]),
-                        static_cast<double>(segments_[2 * i + 1]), static_cast<double>(scores_[i]),
-                        num_snippets_, params_.margin, params_.margin_power, mode);
-      // `uniform` leaves out instances that cover no snippet; in `released` a confidence without a
-      // snippet to carry it cannot be met.
-      if (released ? instance.end > 0 : instance.row.inside.size() > 0)
+          make_instance(row, static_cast<double>(scores_[i]), weight, num_snippets_);
+      if (terms.all_instances ? instance.end > 0 : instance.row.inside.size() > 0)
         scratch_.instances.push_back(instance);
-      else if (released && std::fabs(instance.confidence) > kLinproGap)
-        unsolved_ = true;
+      else if (terms.all_instances)
+        miss(instance.confidence);
     }
     std::stable_sort(
         scratch_.instances.begin(), scratch_.instances.end(),
         [](const LinproInstance& a, const LinproInstance& b) { return a.begin < b.begin; });
   }
 
+  // A confidence without a snippet to carry it cannot be met.
+  void miss(double confidence) {
+    residual_ += std::fabs(confidence);
+    relaxed_ |= std::fabs(confidence) > kLinproGap;
+  }
+
   void add_component(const LinproInstance* instances, int count) {
-    const LinproTerms terms{params_.confidence_weight, params_.uniformity_weight,
-                            params_.sparsity_weight, params_.formulation};
     LinproComponent& component = scratch_.component;
-    if (!component.solve(instances, count, terms)) {
+    if (!component.solve(instances, count, params_.terms)) {
       unsolved_ = true;
       return;
     }
@@ -107,6 +114,7 @@ class GroupLabels {
     residual_ += component.residual();
     gap_ = std::max(gap_, component.gap());
     pivots_ += component.pivots();
+    relaxed_ |= component.relaxed();
     for (int i = 0; i < count; ++i) covered_ |= instances[i].row.inside.size() > 0;
   }
 
@@ -117,6 +125,7 @@ class GroupLabels {
     params_.gap[group_] = gap_;
     params_.pivots[group_] = pivots_;
     params_.status[group_] = static_cast<int64_t>(unsolved_  ? LinproStatus::unsolved
+                                                  : relaxed_ ? LinproStatus::relaxed
                                                   : covered_ ? LinproStatus::optimal
                                                              : LinproStatus::empty);
   }
@@ -128,12 +137,14 @@ class GroupLabels {
   const int64_t num_snippets_;
   const T* segments_;
   const T* scores_;
+  const T* weights_;  // null: ones
   T* labels_;
   double objective_ = 0.0;
   double residual_ = 0.0;
   double gap_ = 0.0;
   int64_t pivots_ = 0;
   bool covered_ = false;
+  bool relaxed_ = false;
   bool unsolved_ = false;
 };
 

@@ -22,6 +22,7 @@ struct BoundedSimplex {
   int* basis;         // (rows,) the basic variable of each row
   uint8_t* basic;     // (columns,) is the variable basic?
   uint8_t* at_upper;  // (columns,) a nonbasic variable stands at its upper bound
+  uint8_t* locked;    // (columns,) a nonbasic variable that must stay where it stands
   int pivots;         // so far
 };
 
@@ -46,7 +47,8 @@ GAUFUSE_HD int find_entering(const BoundedSimplex& program, bool first) {
   double best = kReducedTolerance;
   for (int j = 0; j < program.columns; ++j) {
     const double gain = program.at_upper[j] ? program.reduced[j] : -program.reduced[j];
-    if (program.basic[j] || !(gain > best) || !(program.upper[j] > 0.0)) continue;
+    if (program.basic[j] || program.locked[j] || !(gain > best) || !(program.upper[j] > 0.0))
+      continue;
     entering = j;
     if (first) break;
     best = gain;

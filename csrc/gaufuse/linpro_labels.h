@@ -4,11 +4,14 @@
 // - Programs and terms as in gaufuse_ext/ops/linpro_labels.py. The time axis is cut into cells,
 //   instances into connected components (see gaufuse_ext/linpro/cells.py: the reduction is exact);
 //   a component of one instance has a closed form, the others go through a bounded simplex.
+// - Instances of weight zero are left out; with `uniform` also those that cover no snippet.
+// - Hard constraints that cannot be met are relaxed: least weighted l1 residual first, the rest of
+//   the objective second, at that residual.
 // - Each solution is proved: a bound from its dual, computed anew from the component's own data,
-//   must lie within kLinproGap of the objective (relative, or absolute below one). A group with a
-//   component that is not proved, or that is too large for this solver, or whose `released`
-//   constraints cannot be met, gets the status `unsolved` and no labels: the caller hands it to a
-//   general solver.
+//   must lie within kLinproGap of the objective (relative, or absolute below one); of a relaxed one
+//   both the residual and the objective are proved. A group with a component that is not proved, or
+//   that is too large for this solver, gets the status `unsolved` and no labels: the caller hands
+//   it to a general solver.
 // - Labels lie in [0, 1], zero outside of instances and rings. Deterministic.
 #pragma once
 
@@ -19,15 +22,28 @@
 
 namespace gaufuse {
 
-enum class Formulation : int { uniform = 0, released = 1 };
-enum class LinproStatus : int64_t { empty = 0, optimal = 1, unsolved = 2 };
+enum class LinproStatus : int64_t { empty = 0, optimal = 1, unsolved = 2, relaxed = 3 };
 
 constexpr double kLinproGap = 1e-9;
+
+// What a program asks for. `released` is: rows = contrast, hard, sparsity = 1, all else zero.
+struct LinproTerms {
+  double confidence;   // a: of |M x - q|
+  double uniformity;   // b: of |x - q| inside an instance
+  double anchor;       // c: of |x - m|, m the weighted mean of the confidences that cover a snippet
+  double variation;    // v: of |x - x'| between neighbouring snippets inside an instance
+  double sparsity;     // g: of x
+  bool per_snippet;    // a and b are prices of a snippet, not of an instance
+  bool hard;           // M x = q is a constraint, a is not used
+  Membership rows;     // of M
+  bool all_instances;  // `released`: also rows of instances that cover no snippet count
+};
 
 template <typename T>
 struct LinproLabelsParams {
   const T* segments;       // (groups, capacity, 2)
   const T* scores;         // (groups, capacity)
+  const T* weights;        // (groups, capacity), not negative, or null: ones
   const int64_t* counts;   // (groups,) or null
   const int64_t* lengths;  // (groups,) or null
   T* labels;               // (groups, num_snippets)
@@ -41,11 +57,7 @@ struct LinproLabelsParams {
   int64_t num_snippets;
   double margin;
   double margin_power;
-  double confidence_weight;  // a
-  double uniformity_weight;  // b
-  double sparsity_weight;    // g
-  Membership rows;           // uniform: mean or contrast_mean
-  Formulation formulation;
+  LinproTerms terms;
 };
 
 template <typename T>

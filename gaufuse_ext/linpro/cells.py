@@ -2,7 +2,7 @@
 
 The time axis is cut at every instance and ring boundary. Snippets of one cell have equal columns,
 costs and bounds, so some optimum is constant on each cell (average over the cell: the objective is
-convex), and the program over T snippets equals one over at most 4K + 1 cells weighted by their
+convex, and the variation along an instance does not grow), and the program over T snippets equals one over at most 4K + 1 cells weighted by their
 lengths. Instances that share no cell do not interact: connected components are solved alone.
 """
 
@@ -21,6 +21,7 @@ class Component:
 
     instances: np.ndarray  # (K,) indices into the group's instances
     confidences: np.ndarray  # (K,) q
+    weights: np.ndarray  # (K,) w, positive
     starts: np.ndarray  # (C,) first snippet of each cell
     lengths: np.ndarray  # (C,) snippets of each cell
     rows: np.ndarray  # (K, C) membership value of one snippet of the cell
@@ -43,11 +44,24 @@ class Component:
         most = np.maximum(amounts, 0.0).sum(axis=1)
         return np.clip(self.confidences, least - 1.0, most + 1.0)
 
+    @property
+    def anchors(self) -> np.ndarray:
+        """(C,) weighted mean confidence of the instances that cover a cell; zero where none does.
+
+        A convex combination: it cannot overflow."""
+        weights = self.weights[:, None] * self.inside
+        shares = weights / np.where(self.inside.any(axis=0), weights.sum(axis=0), 1.0)
+        return (shares * self.confidences[:, None]).sum(axis=0)
+
 
 def reduce_to_components(
-    segments: np.ndarray, confidences: np.ndarray, num_snippets: int, mode: str
+    segments: np.ndarray,
+    confidences: np.ndarray,
+    weights: np.ndarray,
+    num_snippets: int,
+    mode: str,
 ) -> list[Component]:
-    """Components of one group of (K, 2) instances with confidences (K,); mode as for
+    """Components of one group of (K, 2) instances with confidences and weights (K,); mode as for
     `interval_membership`."""
     if len(segments) == 0 or num_snippets == 0:
         return []
@@ -61,6 +75,7 @@ def reduce_to_components(
         Component(
             instances=members,
             confidences=confidences[members],
+            weights=weights[members],
             starts=starts[cells],
             lengths=lengths[cells].astype(np.float64),
             rows=rows[np.ix_(members, cells)],

@@ -7,13 +7,13 @@ import threading
 import highspy
 import numpy as np
 
-from gaufuse_ext.linpro.program import Infeasible, Program
+from gaufuse_ext.linpro.program import Infeasible, Optimum, Program
 
 _thread = threading.local()
 
 
-def solve(program: Program) -> np.ndarray:
-    """An optimal point (V,).
+def solve(program: Program) -> Optimum:
+    """An optimal point and its reduced costs.
 
     One Highs object per thread is kept: a new one costs several times as much as a small program.
 
@@ -25,7 +25,8 @@ def solve(program: Program) -> np.ndarray:
     solver.passModel(_model(program))
     status = _run(solver)
     if status == highspy.HighsModelStatus.kOptimal:
-        return np.array(solver.getSolution().col_value)
+        solution = solver.getSolution()
+        return Optimum(np.array(solution.col_value), np.array(solution.col_dual))
     if status in (
         highspy.HighsModelStatus.kInfeasible,
         highspy.HighsModelStatus.kUnboundedOrInfeasible,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,11 @@ class Program:
     matrix: np.ndarray  # (R, V)
     row_lower: np.ndarray  # (R,)
     row_upper: np.ndarray  # (R,)
+
+
+class Optimum(NamedTuple):
+    point: np.ndarray  # (V,)
+    reduced_costs: np.ndarray  # (V,)
 
 
 class Infeasible(Exception):

@@ -1,0 +1,163 @@
+"""The program of one component, for a general solver: the reference of the native one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gaufuse_ext.linpro.cells import Component
+from gaufuse_ext.linpro.program import Infeasible, Optimum, Program
+from gaufuse_ext.linpro.terms import LinproTerms
+
+MET = 1e-9  # a residual up to here is none
+NO_COST = 1e-8  # a reduced cost up to here is zero: ten times the solver's tolerance
+Solver = Callable[[Program], Optimum]
+
+
+def solve_component(
+    component: Component, terms: LinproTerms, solve: Solver
+) -> tuple[np.ndarray, bool]:
+    """Scores of the cells (C,), and whether hard constraints had to be relaxed."""
+    if len(component.lengths) == 0:
+        return np.zeros(0), bool(np.abs(component.confidences).max(initial=0.0) > MET)
+    columns = _columns(component, terms)
+    if not terms.hard:
+        return columns.scores(solve(_elastic(component, terms, columns)).point), False
+    try:
+        return columns.scores(solve(_exact(component, columns)).point), False
+    except Infeasible:
+        return columns.scores(_relaxed(component, columns, solve)), True
+
+
+def objective(component: Component, terms: LinproTerms, x: np.ndarray) -> float:
+    """Of any scores of the cells (C,)."""
+    lengths, inside, weights = component.lengths, component.inside, component.weights
+    deviation = (np.abs(x - component.confidences[:, None]) * inside) @ lengths
+    value = terms.sparsity * (lengths @ x) + terms.uniformity_prices(component) @ deviation
+    if not terms.hard:
+        value += terms.confidence_prices(component) @ _misses(component, x)
+    covered = inside.any(axis=0)
+    value += terms.anchor * (lengths * np.abs(x - component.anchors))[covered].sum()
+    both = inside[:, 1:] & inside[:, :-1]
+    value += terms.variation * (weights @ (both * np.abs(np.diff(x)))).sum()
+    return float(value)
+
+
+def residual(component: Component, x: np.ndarray) -> float:
+    """sum_i |(M x)_i - q_i|."""
+    return float(_misses(component, x).sum())
+
+
+def _misses(component: Component, x: np.ndarray) -> np.ndarray:
+    return np.abs((component.rows * component.lengths) @ x - component.confidences)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What a cell pays in its own x is convex and piecewise linear: x is the sum of a column for
+    every piece, as wide as the piece and priced at its slope. Then come, for each pair of
+    neighbouring cells of an instance, the rise and the fall of x between them."""
+
+    cell: np.ndarray  # (V,) of each piece
+    upper: np.ndarray  # (V,)
+    cost: np.ndarray  # (V + 2 P,)
+    pairs: np.ndarray  # (P, C) +1 at the first cell, -1 at the second
+    cells: int
+
+    def matrix(self, rows: np.ndarray) -> np.ndarray:
+        """Rows over cells (R, C) as rows over columns (R, V + 2 P)."""
+        padding = np.zeros((len(rows), 2 * len(self.pairs)))
+        return np.hstack([rows[:, self.cell], padding])
+
+    def pair_rows(self) -> np.ndarray:
+        """(P, V + 2 P): difference + rise - fall = 0."""
+        size = np.eye(len(self.pairs))
+        return np.hstack([self.pairs[:, self.cell], size, -size])
+
+    def scores(self, point: np.ndarray) -> np.ndarray:
+        pieces = point[: len(self.cell)]
+        return np.bincount(self.cell, weights=pieces, minlength=self.cells).clip(0.0, 1.0)
+
+
+def _columns(component: Component, terms: LinproTerms) -> _Columns:
+    cells, uppers, slopes = [], [], []
+    uniformity = terms.uniformity_prices(component)
+    for cell, length in enumerate(component.lengths):
+        covering = component.inside[:, cell]
+        breaks, prices = component.targets[covering], uniformity[covering]
+        if covering.any():
+            breaks = np.append(breaks, component.anchors[cell].clip(-1.0, 2.0))
+            prices = np.append(prices, terms.anchor)
+        order = np.argsort(breaks, kind="stable")
+        knots = np.concatenate([[0.0], breaks[order].clip(0.0, 1.0), [1.0]])
+        slope = np.concatenate([[0.0], np.cumsum(2.0 * prices[order])]) - prices.sum()
+        slopes.append((slope + terms.sparsity) * length)
+        uppers.append(np.diff(knots))
+        cells.append(np.full(len(slope), cell))
+    both = component.inside[:, 1:] & component.inside[:, :-1]
+    prices = terms.variation * (component.weights @ both)
+    first = np.flatnonzero(prices)
+    pairs = np.zeros((len(first), len(component.lengths)))
+    pairs[np.arange(len(first)), first] = 1.0
+    pairs[np.arange(len(first)), first + 1] = -1.0
+    return _Columns(
+        np.concatenate(cells),
+        np.concatenate(uppers),
+        np.concatenate([*slopes, prices[first], prices[first]]),
+        pairs,
+        len(component.lengths),
+    )
+
+
+def _exact(component: Component, columns: _Columns) -> Program:
+    targets, pairs = component.targets, len(columns.pairs)
+    right = np.concatenate([targets, np.zeros(pairs)])
+    return Program(
+        cost=columns.cost,
+        lower=np.zeros(len(columns.cost)),
+        upper=np.concatenate([columns.upper, np.full(2 * pairs, np.inf)]),
+        matrix=np.vstack([columns.matrix(component.rows * component.lengths), columns.pair_rows()]),
+        row_lower=right,
+        row_upper=right,
+    )
+
+
+def _with_amounts(exact: Program, amounts: int, cost: np.ndarray) -> Program:
+    """The same with the amounts below and above each of the first rows' right sides."""
+    size = np.eye(len(exact.matrix), amounts)
+    return Program(
+        cost=cost,
+        lower=np.zeros(len(cost)),
+        upper=np.concatenate([exact.upper, np.full(2 * amounts, np.inf)]),
+        matrix=np.hstack([exact.matrix, size, -size]),
+        row_lower=exact.row_lower,
+        row_upper=exact.row_upper,
+    )
+
+
+def _elastic(component: Component, terms: LinproTerms, columns: _Columns) -> Program:
+    prices = terms.confidence_prices(component)
+    cost = np.concatenate([columns.cost, prices, prices])
+    return _with_amounts(_exact(component, columns), len(prices), cost)
+
+
+def _relaxed(component: Component, columns: _Columns, solve: Solver) -> np.ndarray:
+    """The least residual first. A column with a reduced cost there has the same value in every
+    solution, so the second program, of the least cost, leaves it as it is."""
+    exact, weights = _exact(component, columns), component.weights
+    total = np.concatenate([np.zeros(len(exact.cost)), weights, weights])
+    elastic = _with_amounts(exact, len(weights), total)
+    least = solve(elastic)
+    fixed = np.abs(least.reduced_costs) > NO_COST
+    cheapest = replace(
+        elastic,
+        cost=np.concatenate([exact.cost, np.zeros(2 * len(weights))]),
+        lower=np.where(fixed, least.point, elastic.lower),
+        upper=np.where(fixed, least.point, elastic.upper),
+    )
+    try:
+        return solve(cheapest).point
+    except Infeasible:  # by no more than the solver's tolerance
+        return least.point
