@@ -13,7 +13,6 @@ from gaufuse.run_folder import FILES, prepare_folder
 from gaufuse.run_log import RunLog
 from training_setups import SHORT, tiny_dataset
 
-
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
 
 
