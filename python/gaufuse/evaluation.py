@@ -27,7 +27,15 @@ def detection_score(detections: Detections, subset: VideoSubset, config: Config)
         gx.threshold_range(*evaluation.iou_thresholds),
         evaluation.protocol,
     )
+    if config.release_quirks.no_map_without_all_classes and not _all_classes(detections, subset):
+        return DetectionScore([0.0] * len(result.map), 0.0)
     return DetectionScore(result.map.tolist(), result.average_map)
+
+
+def _all_classes(detections: Detections, subset: VideoSubset) -> bool:
+    """Whether every annotated class has a detection in some video."""
+    annotated = {label for entry in subset.annotations.values() for label in entry.labels}
+    return annotated <= {entry["label"] for video in detections.values() for entry in video}
 
 
 def validation_score(

@@ -79,7 +79,13 @@ class Trainer:
             weight_decay=config.optimizer.weight_decay,
         )
         dim = self.model.mu.shape[1]
-        self.memory = ClassMemory(len(info.classes), config.memory.size, dim, device)
+        self.memory = ClassMemory(
+            len(info.classes),
+            config.memory.size,
+            dim,
+            device,
+            config.release_quirks.memory_of_first_class,
+        )
         self.labels = LabelBank()
         self.epoch = 0
         self.evaluations: list[dict] = []
