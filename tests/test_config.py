@@ -31,6 +31,27 @@ def test_thumos14_is_the_papers_schedule():
     assert config.labels.temperature == pytest.approx(temperatures)
 
 
+def test_activitynet13_is_what_rskps_authors_say():
+    config = load_config("activitynet13")
+    model, loss = config.model, config.loss
+    assert (model.dropout, model.scale, model.representatives, model.em_iterations) == (
+        0.7, 10.0, 8, 2,
+    )  # fmt: skip
+    assert (loss.background_weight, loss.attention_weight, loss.label_original) == (0.1, 0.1, 0.8)
+    assert {value_at(loss.spl_weight, epoch) for epoch in (1, 60, 105)} == {1.0}
+    assert value_at(config.optimizer.learning_rate, 60) == 2e-5
+    assert config.optimizer.weight_decay == 1e-3
+    assert config.schedule.base_epochs == 60
+    assert config.evaluation.protocol == "activitynet"
+    assert config.evaluation.iou_thresholds == (0.5, 0.05, 0.95)
+
+
+def test_every_preset_that_users_are_told_of_is_there():
+    assert {
+        "thumos14", "thumos14_release", "activitynet13", "gtea_clips", "multi_label", "simulated",
+    } <= set(presets())  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -43,6 +64,9 @@ def test_thumos14_is_the_papers_schedule():
         ("schedule.epochs=400", "reach epoch 400"),
         ('schedule.target=[{until=350, kind="delta"}]', "needs 2 refresh"),
         ('testing.classes="known"', "testing.classes"),
+        ("release_quirks.nan_labels=true", "release_quirks.nan_labels"),
+        ("selection.by=train", "selection.by"),
+        ("selection.fraction=1.0", "selection.fraction"),
         ("nonsense", "section.key=value"),
         ("seed.deep=1", "not a section"),
     ],

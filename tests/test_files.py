@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from gaufuse.checkpoint import load_checkpoint
-from gaufuse.files import ensure_writable_folder, write_atomically, write_json
+from gaufuse.files import (
+    ensure_writable_folder,
+    remove_leftovers,
+    write_atomically,
+    write_folder_atomically,
+    write_json,
+)
 from gaufuse.safe_load import load_array
 from gaufuse.wtalc import load_wtalc_annotations
 
@@ -47,20 +50,24 @@ def test_truncated_array(tmp_path):
         load_array(path)
 
 
-def test_checkpoints_run_no_code(tmp_path):
-    path, marker = tmp_path / "checkpoint.pt", tmp_path / "sprung"
-    torch.save({"format": 1, "model": Trap(marker)}, path)
-    with pytest.raises(ValueError, match="not a readable checkpoint"):
-        load_checkpoint(path)
-    path.write_bytes(pickle.dumps(Trap(marker)))
-    with pytest.raises(ValueError, match="not a readable checkpoint"):
-        load_checkpoint(path)
-    assert not marker.exists()
-    torch.save({"something": 1}, path)
-    with pytest.raises(ValueError, match="not a checkpoint"):
-        load_checkpoint(path)
-    with pytest.raises(FileNotFoundError):
-        load_checkpoint(tmp_path / "absent.pt")
+def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "epoch-0001"
+    write_folder_atomically(path, lambda folder: (folder / "a").write_text("first"))
+
+    def fail(folder):
+        (folder / "b").write_text("half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_folder_atomically(path, fail)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["epoch-0001"]
+    assert (path / "a").read_text() == "first"
+    write_folder_atomically(path, lambda folder: (folder / "c").write_text("second"))
+    assert [entry.name for entry in path.iterdir()] == ["c"]
+    (tmp_path / ".epoch-0002.x").mkdir()
+    (tmp_path / ".epoch-0002.x" / "half").write_text("")
+    remove_leftovers(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["epoch-0001"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -11,10 +11,11 @@ import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.checkpoint import load_checkpoint
+from gaufuse.checkpoint import latest_checkpoint, load_checkpoint
 from gaufuse.dataset import load_dataset
 from gaufuse.labels import LabelBank, make_labels
-from gaufuse.trainer import Trainer, prepare_folder
+from gaufuse.run_folder import prepare_folder
+from gaufuse.trainer import Trainer
 from training_setups import short_config, tiny_dataset
 
 CPU = torch.device("cpu")
@@ -103,7 +104,7 @@ def test_a_run_is_not_overwritten_unasked(dataset, tmp_path):
 
 
 def test_resume_without_a_checkpoint(dataset, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"checkpoint\.pt does not exist"):
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint to go on from"):
         trainer(dataset, tmp_path / "run", resume=True)
 
 
@@ -120,7 +121,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(dataset
     run._train_epoch = poison
     with pytest.raises(RuntimeError, match="not finite in epoch 4"):
         run.run()
-    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    state = load_checkpoint(latest_checkpoint(tmp_path / "run" / "checkpoints"))
     assert state.epoch == 3
     assert all(torch.isfinite(value).all() for value in state.model.values())
 

@@ -1,16 +1,36 @@
-"""Checkpoints: all that a run needs to go on, or a model to be used."""
+"""Checkpoints: all that a run needs to go on, or a model to be used. One folder each,
+
+    checkpoints/epoch-0030/checkpoint.json      configuration, classes, epoch, evaluations so far
+                           model.safetensors    the weights
+                           training.pt          optimiser, memory, labels
+
+A folder appears whole or not at all, so those that are there can be read.
+"""
 
 from __future__ import annotations
 
+import json
 import pickle
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from gaufuse.files import write_atomically
+from gaufuse.files import remove_folder, write_folder_atomically
 
-FORMAT = 1
+FORMAT = 2
+METADATA, WEIGHTS, TRAINING = "checkpoint.json", "model.safetensors", "training.pt"
+_METADATA_TYPES = {
+    "config": dict,
+    "classes": list,
+    "feature_dim": int,
+    "epoch": int,
+    "evaluations": list,
+}
 
 
 @dataclass
@@ -20,33 +40,114 @@ class Checkpoint:
     feature_dim: int
     epoch: int  # finished epochs
     model: dict[str, torch.Tensor]
-    optimizer: dict
-    memory: dict[str, torch.Tensor]
-    labels: dict
-    evaluations: list[dict]
+    evaluations: list[dict] = field(default_factory=list)
+    # State dicts by what they are of ("optimizer", ...): tensors and plain values, nested.
+    training: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    state = {"format": FORMAT, **vars(checkpoint)}
-    write_atomically(path, lambda file: torch.save(state, file))
+def checkpoints_in(folder: str | Path) -> dict[int, Path]:
+    """The complete checkpoints of a folder by epoch, in rising order."""
+    found = {}
+    for path in Path(folder).glob("epoch-*"):
+        name = re.fullmatch(r"epoch-(\d+)", path.name)
+        if name and (path / METADATA).is_file():
+            found[int(name[1])] = path
+    return dict(sorted(found.items()))
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint with weights_only: a file can hold tensors and plain values, no code.
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    found = list(checkpoints_in(folder).values())
+    return found[-1] if found else None
+
+
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
+    """Writes folder/epoch-NNNN."""
+    metadata = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in _METADATA_TYPES}
+
+    def write(path: Path) -> None:
+        weights = {name: value.cpu().contiguous() for name, value in checkpoint.model.items()}
+        save_file(weights, path / WEIGHTS)
+        torch.save(checkpoint.training, path / TRAINING)
+        (path / METADATA).write_text(json.dumps(metadata, indent=1, allow_nan=False))
+
+    path = Path(folder) / f"epoch-{checkpoint.epoch:04d}"
+    write_folder_atomically(path, write)
+    return path
+
+
+def prune_checkpoints(folder: str | Path, keep: int, also: int | None = None) -> None:
+    """Removes all but the last `keep` checkpoints and that of epoch `also`."""
+    found = checkpoints_in(folder)
+    for epoch in list(found)[:-keep]:
+        if epoch != also:
+            remove_folder(found[epoch])
+
+
+def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
+    """Reads a checkpoint's folder. Nothing in it can run code: JSON, safetensors, and a torch file
+    read with weights_only.
+
+    Args:
+        training: False leaves out what only a run that goes on needs.
 
     Raises:
         FileNotFoundError, ValueError: missing, unreadable, or not one of ours.
     """
+    path = Path(path)
+    if path.is_file():
+        raise ValueError(
+            f"{path} is a file; a checkpoint is a folder with {METADATA} and {WEIGHTS}, such as "
+            "RUN/checkpoints/epoch-0030 (checkpoint.pt of earlier versions cannot be read: train "
+            "again)"
+        )
+    metadata = _read_metadata(path)
+    return Checkpoint(
+        **metadata,
+        model=_read_weights(path / WEIGHTS),
+        training=_read_training(path / TRAINING) if training else {},
+    )
+
+
+def read_evaluations(path: str | Path) -> list[dict]:
+    """The evaluations of the run up to a checkpoint, without its tensors."""
+    return _read_metadata(Path(path))["evaluations"]
+
+
+def _read_metadata(folder: Path) -> dict:
+    path = folder / METADATA
+    try:
+        metadata = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error})") from None
+    if not isinstance(metadata, dict) or metadata.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is not of a checkpoint of this version of gaufuse")
+    for name, kind in _METADATA_TYPES.items():
+        if type(metadata.get(name)) is not kind:
+            raise ValueError(
+                f"{path}: {name} must be of type {kind.__name__}, got {metadata.get(name)!r:.80}"
+            )
+    return {name: metadata[name] for name in _METADATA_TYPES}
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a readable safetensors file ({error})") from None
+
+
+def _read_training(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a readable checkpoint ({reason})") from None
-    if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} is not a checkpoint of this version of gaufuse")
-    try:
-        return Checkpoint(**state)
-    except TypeError as error:
-        raise ValueError(f"{path} is not a complete checkpoint ({error})") from None
+        raise ValueError(f"{path} is not a readable training state ({reason})") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} must hold a dict, got {type(state).__name__}")
+    return state

@@ -1,7 +1,8 @@
 """The training configuration: typed, validated, read from TOML.
 
 Every constant of the method is a setting here; nothing in the code names an epoch. The values of
-the paper and its release are in configs/thumos14.toml, which is also where each is explained.
+the paper and its release are in configs/thumos14.toml, which is also where each is explained; what
+the release does wrongly is in configs/thumos14_release.toml.
 """
 
 from __future__ import annotations
@@ -92,7 +93,11 @@ class ScheduleConfig(Section):
     refresh: list[Epoch]  # labels are made at the end of these epochs
     target: list[TargetPhase]
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
+    # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
+    # of an epoch after so many minutes (0: never for that).
     checkpoint_every: Count = 10
+    checkpoint_minutes: NotNegative = 0.0
+    checkpoints_kept: Count = 3  # the last ones; the chosen epoch's is kept besides
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -162,6 +167,28 @@ class EvaluationConfig(Section):
     iou_thresholds: tuple[float, float, float]  # first, step, last
 
 
+class SelectionConfig(Section):
+    """Which epoch's model is the result of the run. "last": the last one's; "validation": the best
+    on training videos that are held out; "test": the best on the test videos, which a fair
+    comparison must not do. Epochs that are evaluated (schedule.evaluate_every) stand for choice."""
+
+    by: Literal["last", "validation", "test"] = "last"
+    fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1  # of the training videos
+    seed: Annotated[int, Field(ge=0)] = 0  # of the draw, so that runs of any seed hold out the same
+    # "auto": detection mAP where all the videos held out have segments, else classification mAP.
+    metric: Literal["auto", "detection", "classification"] = "auto"
+
+
+class ReleaseQuirks(Section):
+    """Defects of the authors' release that its published numbers come from. All off: the corrected
+    method. What else the release does differently are choices of other sections
+    (configs/thumos14_release.toml)."""
+
+    memory_of_first_class: bool = False  # class 0's memory for every video, not its own classes'
+    dropout_in_labels: bool = False  # labels are made in training mode
+    no_map_without_all_classes: bool = False  # mAP 0 if an annotated class has no prediction
+
+
 class Config(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig
@@ -174,6 +201,8 @@ class Config(Section):
     linpro: LinproConfig
     testing: PostprocessConfig
     evaluation: EvaluationConfig
+    selection: SelectionConfig = SelectionConfig()
+    release_quirks: ReleaseQuirks = ReleaseQuirks()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,6 +7,7 @@ features       (snippets, feature_dim) float16 or float32
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,15 @@ class VideoSubset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def select(self, videos: list[int]) -> VideoSubset:
+        """Those of the videos, in that order, sharing their features."""
+        chosen = copy.copy(self)
+        chosen.names = [self.names[i] for i in videos]
+        chosen.annotations = {name: self.annotations[name] for name in chosen.names}
+        chosen.features = [self.features[i] for i in videos]
+        chosen.labels = self.labels[videos]
+        return chosen
 
     def standardizer(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation (D,) over all snippets; constant dimensions keep scale 1."""

@@ -9,11 +9,13 @@ from gaufuse.dataset import VideoSubset
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
 
+Detections = dict[str, list[dict]]
+
 
 @torch.no_grad()
 def detect(
     model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
-) -> dict[str, list[dict]]:
+) -> Detections:
     """{video: [{"segment": [start, end] in seconds, "label", "score"}]}, by descending score.
 
     Stored segments end one snippet past the run, as the release's do, and are clipped to the video.
@@ -22,7 +24,7 @@ def detect(
     model.eval()
     testing = config.testing
     seconds = subset.info.snippet_seconds
-    results: dict[str, list[dict]] = {name: [] for name in subset.names}
+    results: Detections = {name: [] for name in subset.names}
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask)
@@ -54,3 +56,20 @@ def detect(
         detections.sort(key=lambda detection: -detection["score"])
     model.train(was_training)
     return results
+
+
+@torch.no_grad()
+def score_videos(
+    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+) -> torch.Tensor:
+    """(V, C) video scores on the CPU: how sure the model is that a video shows a class."""
+    was_training = model.training
+    model.eval()
+    scores = []
+    for batch in subset.batches(config.data.batch_size):
+        batch = batch.to(device)
+        outputs = model(batch.features, batch.mask)
+        top = config.loss.top_fraction
+        scores.append(video_scores(outputs, batch.mask, top, config.testing).cpu())
+    model.train(was_training)
+    return torch.cat(scores)

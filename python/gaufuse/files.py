@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,46 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     except BaseException:
         os.unlink(name)
         raise
+
+
+def write_folder_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Calls write(folder) on a temporary folder beside `path`, brings its files to the disk and
+    renames it: at any moment there is a whole folder at `path`, or none.
+
+    A process that is killed leaves at most a folder `.NAME.*` behind: `remove_leftovers`.
+    """
+    path = Path(path)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        write(temporary)
+        for entry in temporary.iterdir():
+            _sync(entry)
+        os.chmod(temporary, 0o777 & ~_umask())
+        _sync(temporary)
+        remove_folder(path)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder, if it is there, without its ever being seen half empty."""
+    if not path.exists():
+        return
+    hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    os.rename(path, hidden / path.name)
+    shutil.rmtree(hidden)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left behind in a folder that we alone write to."""
+    for entry in folder.glob(".*"):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -56,6 +97,14 @@ def ensure_writable_folder(path: str | Path) -> Path:
     except OSError as error:
         raise ValueError(f"cannot write to the output folder {path}: {error.strerror}") from None
     return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -94,7 +94,7 @@ def make_labels(
     (The release makes them in training mode, so that dropout noise is in its labels.)
     """
     was_training = model.training
-    model.eval()
+    model.train(config.release_quirks.dropout_in_labels)
     temperatures = config.labels.temperature
     temperature = temperatures[min(refresh, len(temperatures) - 1)]
     labels: list[torch.Tensor] = []

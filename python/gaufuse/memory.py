@@ -1,7 +1,7 @@
 """The class memory: for each class the representatives that score highest for it (RSKP).
 
 The release looks rows up along the wrong axis, so that every video uses class 0's memory; here a
-video uses the memory of its own classes.
+video uses the memory of its own classes, unless asked to do as the release does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from gaufuse.model import Outputs
 
 
 class ClassMemory:
-    def __init__(self, num_classes: int, size: int, dim: int, device: torch.device):
+    def __init__(
+        self,
+        num_classes: int,
+        size: int,
+        dim: int,
+        device: torch.device,
+        of_first_class: bool = False,
+    ):
+        self.of_first_class = of_first_class
         self.rows = torch.zeros(num_classes, size, dim, device=device)
         self.scores = torch.full((num_classes, size), -torch.inf, device=device)
 
@@ -42,6 +50,8 @@ class ClassMemory:
         """Rows (B, M, D) of each video's classes and which of them are valid (B, M), where
         M = most_labels * size and `most_labels` is the most classes that a video here has."""
         present, classes = labels.topk(most_labels, dim=1)  # (B, L)
+        if self.of_first_class:
+            present, classes = present[:, :1], torch.zeros_like(classes[:, :1])
         valid = (present > 0).unsqueeze(-1) & torch.isfinite(self.scores[classes])
         return self.rows[classes].flatten(1, 2), valid.flatten(1)
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import copy
+import math
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse import report
-from gaufuse.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from gaufuse.checkpoint import (
+    Checkpoint,
+    checkpoints_in,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from gaufuse.config import Config, dump_config
 from gaufuse.dataset import Batch, Dataset
-from gaufuse.detect import detect
-from gaufuse.files import ensure_writable_folder, write_json, write_text
+from gaufuse.detect import Detections, detect
+from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
+from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, make_labels
 from gaufuse.losses import LossWeights, step_losses
 from gaufuse.memory import ClassMemory
 from gaufuse.model import SnippetModel
+from gaufuse.run_folder import RunFolder, describe_run
+from gaufuse.run_log import RunLog
 from gaufuse.schedule import (
     label_weight_at,
     phase_ends,
@@ -28,33 +39,6 @@ from gaufuse.schedule import (
     target_at,
     value_at,
 )
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Where a run's files are."""
-
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        return self.root / "config.toml"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.root / "checkpoint.pt"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "log.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.json"
-
-    @property
-    def predictions(self) -> Path:
-        return self.root / "predictions.json"
 
 
 class Trainer:
@@ -73,6 +57,10 @@ class Trainer:
         console: Console,
     ):
         self.dataset = dataset
+        self.training, self.testing = dataset.training, dataset.testing
+        self.validation = None  # training videos that only choose the epoch
+        if config.selection.by == "validation":
+            self.training, self.validation = split_off(self.training, config.selection)
         self.config = config
         self.folder = folder
         self.device = device
@@ -81,7 +69,7 @@ class Trainer:
         info = dataset.info
         self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
         if config.data.standardize:
-            mean, scale = dataset.training.standardizer()
+            mean, scale = self.training.standardizer()
             self.model.feature_mean.copy_(mean)
             self.model.feature_scale.copy_(scale)
         self.optimizer = torch.optim.Adam(
@@ -91,60 +79,66 @@ class Trainer:
             weight_decay=config.optimizer.weight_decay,
         )
         dim = self.model.mu.shape[1]
-        self.memory = ClassMemory(len(info.classes), config.memory.size, dim, device)
+        self.memory = ClassMemory(
+            len(info.classes),
+            config.memory.size,
+            dim,
+            device,
+            config.release_quirks.memory_of_first_class,
+        )
         self.labels = LabelBank()
         self.epoch = 0
         self.evaluations: list[dict] = []
-        self._records: list[dict] = []
-        self._tensorboard = _tensorboard(folder.root, console)
+        self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
+        self._saved_at = time.monotonic()
+        self._log: RunLog | None = None  # while it runs
 
     def resume(self) -> None:
-        """Goes on from the folder's checkpoint.
+        """Goes on from the folder's latest checkpoint.
 
         Raises:
             FileNotFoundError, ValueError: there is none, or it is of another configuration.
         """
-        state = load_checkpoint(self.folder.checkpoint)
+        path = latest_checkpoint(self.folder.checkpoints)
+        if path is None:
+            raise FileNotFoundError(f"{self.folder.checkpoints} holds no checkpoint to go on from")
+        state = load_checkpoint(path)
         if _but_root(state.config) != _but_root(self.config.model_dump(mode="json")):
             raise ValueError(
-                f"{self.folder.checkpoint} was made with another configuration "
-                f"({self.folder.config}); resume with that one, or train into another folder"
+                f"{path} was made with another configuration ({self.folder.config}); resume with "
+                "that one, or train into another folder"
             )
         if state.classes != self.dataset.info.classes:
-            raise ValueError(f"{self.folder.checkpoint} was trained on other classes")
-        self.model.load_state_dict(state.model)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.memory.load_state_dict(state.memory)
-        self.labels.load_state_dict(state.labels)
-        self.epoch = state.epoch
-        self.evaluations = state.evaluations
-        if self.folder.log.is_file():
-            records = map(json.loads, self.folder.log.read_text().splitlines())
-            self._records = [record for record in records if record["epoch"] <= self.epoch]
+            raise ValueError(f"{path} was trained on other classes")
+        self._load_training_state(state)
 
     def run(self) -> dict:
         """Trains to the last epoch and returns what metrics.json holds."""
         config = self.config
-        write_text(self.folder.config, dump_config(config))
         started = time.monotonic()
+        write_text(self.folder.config, dump_config(config))
+        subsets = {"training": self.training, "testing": self.testing}
+        if self.validation is not None:
+            subsets["validation"] = self.validation
+        describe_run(self.folder, self.device, subsets, self.epoch)
+        self._saved_at = started
         ends = phase_ends(config)
-        with report.ProgressLine(
-            self.console, "training", config.schedule.epochs, self.epoch
-        ) as progress:
+        with (
+            RunLog(self.folder, self.epoch, self.console) as self._log,
+            report.ProgressLine(
+                self.console, "training", config.schedule.epochs, self.epoch
+            ) as progress,
+        ):
             while self.epoch < config.schedule.epochs:
                 self.epoch += 1
                 losses = self._train_epoch()
                 self._after_epoch(ends)
                 shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
                 progress.advance(shown)
-        metrics = self._metrics()
-        self._write_predictions()
-        write_json(self.folder.metrics, metrics)
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        metrics = self._write_results()
         self.console.print(report.map_table(self._table(), metrics["iou_thresholds"]))
         self.console.print(
-            f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoint and log in "
+            f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoints and log in "
             f"{self.folder.root}",
             soft_wrap=True,
         )
@@ -158,18 +152,23 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = value_at(config.optimizer.learning_rate, epoch)
         self.model.train()
-        order = torch.randperm(len(self.dataset.training)).tolist()
+        started = time.monotonic()
+        order = torch.randperm(len(self.training)).tolist()
         totals: dict[str, torch.Tensor] = {}
-        for batch in self.dataset.training.batches(config.data.batch_size, order):
+        for batch in self.training.batches(config.data.batch_size, order):
             for name, loss in self._step(batch.to(self.device)).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
         losses = {name: float(total) / len(order) for name, total in totals.items()}
-        if not all(map(torch.isfinite, map(torch.tensor, losses.values()))):
+        if not all(map(math.isfinite, losses.values())):
             raise RuntimeError(
                 f"the loss is not finite in epoch {epoch}: {losses}; lower the learning rate. "
-                f"{self.folder.checkpoint} holds the last good state"
+                f"{self.folder.checkpoints} holds the last good state"
             )
-        self._log("losses", losses)
+        self._log.write(epoch, "losses", losses)
+        seconds = time.monotonic() - started
+        self._log.scalars(
+            epoch, "time", {"epoch_seconds": seconds, "videos_per_second": len(order) / seconds}
+        )
         return losses
 
     def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -205,27 +204,33 @@ class Trainer:
         if epoch == config.memory.start:
             self._fill_memory()
         every = config.schedule.evaluate_every
-        if epoch in phase_ends or (every and epoch % every == 0):
+        evaluated = epoch in phase_ends or (every > 0 and epoch % every == 0)
+        if evaluated:
             self._evaluate()
         refresh = refresh_index(config, epoch)
         if refresh is not None:
             self._refresh_labels(refresh)
-        last = epoch == config.schedule.epochs
-        if epoch % config.schedule.checkpoint_every == 0 or epoch in phase_ends or last:
-            self._write_log()
+        if evaluated or self._checkpoint_is_due():
             self._save()
+
+    def _checkpoint_is_due(self) -> bool:
+        schedule = self.config.schedule
+        minutes = (time.monotonic() - self._saved_at) / 60.0
+        return self.epoch % schedule.checkpoint_every == 0 or (
+            0.0 < schedule.checkpoint_minutes <= minutes
+        )
 
     @torch.no_grad()
     def _fill_memory(self) -> None:
         self.model.eval()
-        for batch in self.dataset.training.batches(self.config.data.batch_size):
+        for batch in self.training.batches(self.config.data.batch_size):
             batch = batch.to(self.device)
             self.memory.update(self.model(batch.features, batch.mask), batch.labels)
 
     def _refresh_labels(self, refresh: int) -> None:
         labels, statistics = make_labels(
             self.model,
-            self.dataset.training,
+            self.training,
             self.config,
             refresh,
             self.device,
@@ -233,7 +238,7 @@ class Trainer:
         )
         self.labels.replace(labels)
         self.memory.clear()
-        self._log("refresh", asdict(statistics))
+        self._log.write(self.epoch, "refresh", asdict(statistics))
         self.console.print(
             f"epoch {self.epoch}: labels {refresh + 1}: coverage {statistics.coverage:.1%}, "
             f"confidence {statistics.confidence:.3f}, change {statistics.change:.4f}, "
@@ -245,36 +250,61 @@ class Trainer:
     # Evaluation and files
 
     def _evaluate(self) -> None:
-        evaluation = self.config.evaluation
-        result = gx.detection_map(
-            {"results": detect(self.model, self.dataset.testing, self.config, self.device)},
-            {"database": self.dataset.testing.annotations},
-            gx.threshold_range(*evaluation.iou_thresholds),
-            evaluation.protocol,
-        )
-        entry = {
-            "epoch": self.epoch,
-            "map": result.map.tolist(),
-            "average_map": result.average_map,
-        }
+        detections = detect(self.model, self.testing, self.config, self.device)
+        score = detection_score(detections, self.testing, self.config)
+        entry = {"epoch": self.epoch, "map": score.map, "average_map": score.average_map}
+        note = ""
+        if self.validation is not None:
+            entry["validation"] = validation_score(
+                self.model, self.validation, self.config, self.device
+            )
+            metric = selection_metric(self.config.selection, self.validation)
+            note = f", {metric} mAP of the validation videos {entry['validation']:.2f}"
         self.evaluations.append(entry)
-        self._log("evaluation", {"average_map": result.average_map, "map": entry["map"]})
-        self.console.print(f"epoch {self.epoch}: average mAP {result.average_map:.2f}")
+        self._detections = (self.epoch, detections)
+        self._log.write(self.epoch, "evaluation", {k: v for k, v in entry.items() if k != "epoch"})
+        self.console.print(
+            f"epoch {self.epoch}: average mAP {score.average_map:.2f}{note}", soft_wrap=True
+        )
 
-    def _metrics(self) -> dict:
-        base = next(e for e in self.evaluations if e["epoch"] == self.config.schedule.base_epochs)
-        final = self.evaluations[-1]
-        thresholds = gx.threshold_range(*self.config.evaluation.iou_thresholds)
-        return {
-            "map": final["map"],
-            "average_map": final["average_map"],
+    def _chosen(self) -> dict:
+        """The evaluation of the epoch that is the run's result so far."""
+        by = self.config.selection.by
+        if by == "last":
+            return self.evaluations[-1]
+        key = "validation" if by == "validation" else "average_map"
+        return max(self.evaluations, key=lambda entry: entry[key])  # of equal ones the first
+
+    def _write_results(self) -> dict:
+        config, chosen = self.config, self._chosen()
+        base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
+        thresholds = gx.threshold_range(*config.evaluation.iou_thresholds)
+        metrics = {
+            "map": chosen["map"],
+            "average_map": chosen["average_map"],
             "iou_thresholds": [round(threshold, 6) for threshold in thresholds],
             "base_map": base["map"],
             "base_average_map": base["average_map"],
-            "protocol": self.config.evaluation.protocol,
+            "protocol": config.evaluation.protocol,
             "epochs": self.epoch,
+            "chosen_epoch": chosen["epoch"],
+            "chosen_by": config.selection.by,
             "evaluations": self.evaluations,
         }
+        results = self._detections_after(chosen["epoch"])
+        write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
+        write_json(self.folder.metrics, metrics)  # last: it says that the run has ended
+        return metrics
+
+    def _detections_after(self, epoch: int) -> Detections:
+        if self._detections is not None and self._detections[0] == epoch:
+            return self._detections[1]
+        model = self.model
+        if epoch != self.epoch:
+            state = load_checkpoint(checkpoints_in(self.folder.checkpoints)[epoch], training=False)
+            model = copy.deepcopy(self.model)
+            model.load_state_dict(state.model)
+        return detect(model, self.testing, self.config, self.device)
 
     def _table(self) -> list[tuple[str, list[float], float]]:
         names = {"none": "base model", "labels": "pseudo labels", "delta": "delta labels"}
@@ -287,64 +317,45 @@ class Trainer:
             for entry in self.evaluations
         ]
 
-    def _write_predictions(self) -> None:
-        results = detect(self.model, self.dataset.testing, self.config, self.device)
-        write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
+    def _training_state(self) -> dict[str, Any]:
+        """All that a run needs to go on but the weights. Random numbers are not among it: they are
+        drawn anew, from the seed and the epoch, at the start of each epoch."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "memory": self.memory.state_dict(),
+            "labels": self.labels.state_dict(),
+        }
+
+    def _load_training_state(self, state: Checkpoint) -> None:
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.training["optimizer"])
+        self.memory.load_state_dict(state.training["memory"])
+        self.labels.load_state_dict(state.training["labels"])
+        self.epoch = state.epoch
+        self.evaluations = state.evaluations
 
     def _save(self) -> None:
+        self._log.sync()
         info = self.dataset.info
         save_checkpoint(
-            self.folder.checkpoint,
+            self.folder.checkpoints,
             Checkpoint(
                 config=self.config.model_dump(mode="json"),
                 classes=info.classes,
                 feature_dim=info.feature_dim,
                 epoch=self.epoch,
                 model=self.model.state_dict(),
-                optimizer=self.optimizer.state_dict(),
-                memory=self.memory.state_dict(),
-                labels=self.labels.state_dict(),
                 evaluations=self.evaluations,
+                training=self._training_state(),
             ),
         )
-
-    def _log(self, kind: str, values: dict) -> None:
-        self._records.append({"epoch": self.epoch, "kind": kind, **values})
-        if self._tensorboard is None:
-            return
-        for name, value in values.items():
-            if isinstance(value, (int, float)):
-                self._tensorboard.add_scalar(f"{kind}/{name}", value, self.epoch)
-
-    def _write_log(self) -> None:
-        write_text(self.folder.log, "".join(json.dumps(record) + "\n" for record in self._records))
+        chosen = self._chosen()["epoch"] if self.evaluations else None
+        prune_checkpoints(
+            self.folder.checkpoints, self.config.schedule.checkpoints_kept, also=chosen
+        )
+        self._saved_at = time.monotonic()
 
 
 def _but_root(config: dict) -> dict:
     """A data set that has moved is still the same one."""
     return config | {"data": config.get("data", {}) | {"root": None}}
-
-
-def _tensorboard(root: Path, console: Console):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        console.print("TensorBoard is not installed: the log is in log.jsonl only")
-        return None
-    return SummaryWriter(str(root / "tensorboard"))
-
-
-def prepare_folder(root: str | Path, resume: bool, overwrite: bool) -> RunFolder:
-    """The run's folder, made and tried.
-
-    Raises:
-        ValueError: it holds a run already and neither resume nor overwrite was asked for, or it
-            cannot be written to.
-    """
-    folder = RunFolder(ensure_writable_folder(root))
-    if folder.checkpoint.exists() and not (resume or overwrite):
-        raise ValueError(
-            f"{folder.root} holds a run already; go on with --resume, replace it with --overwrite, "
-            "or name another folder"
-        )
-    return folder

@@ -6,10 +6,11 @@ the folder's own train.toml, else a preset chosen by how many classes its videos
 
   gaufuse train data/my_videos --output runs/first
   gaufuse train data/my_videos --config thumos14 --set optimizer.weight_decay=1e-3
+  gaufuse train my_config.toml --output runs/second --dry-run
   gaufuse train my_config.toml --output runs/second --resume
 
-RUN then holds config.toml (resolved), checkpoint.pt, metrics.json, predictions.json, log.jsonl and
-TensorBoard files.
+RUN then holds config.toml (resolved), checkpoints/, metrics.json, predictions.json, log.jsonl,
+TensorBoard files, and run.json, which says what each is.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
-from gaufuse.trainer import Trainer, prepare_folder
+from gaufuse.dry_run import dry_run
+from gaufuse.run_folder import RunFolder, prepare_folder
+from gaufuse.trainer import Trainer
 from gaufuse_ext import build_info
 
 # Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
@@ -45,8 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check data, memory, device and one step, estimate the time, and write nothing",
+    )
     going_on = parser.add_mutually_exclusive_group()
-    going_on.add_argument("--resume", action="store_true", help="go on from RUN's checkpoint")
+    going_on.add_argument(
+        "--resume", action="store_true", help="go on from RUN's latest checkpoint"
+    )
     going_on.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
 
 
@@ -61,13 +72,19 @@ def run(options: argparse.Namespace) -> None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, console)
     device = _device(options.device)
+    if options.dry_run:
+        planned = Trainer(dataset, config, RunFolder(Path(options.output)), device, console)
+        dry_run(planned, console, options.resume or options.overwrite)
+        return
     folder = prepare_folder(options.output, options.resume, options.overwrite)
     console.print(
         f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} test "
         f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on {device}"
     )
     trainer = Trainer(dataset, config, folder, device, console)
-    if options.resume:
+    if options.resume and latest_checkpoint(folder.checkpoints) is None:
+        console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
+    elif options.resume:
         trainer.resume()
         console.print(f"going on after epoch {trainer.epoch}")
     trainer.run()

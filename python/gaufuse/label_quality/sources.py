@@ -16,8 +16,9 @@ from gaufuse.config import Config, load_config
 from gaufuse.dataset import Dataset, VideoSubset, load_dataset
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import class_activations, find_proposals, select_groups, video_scores
+from gaufuse.run_folder import prepare_folder
 from gaufuse.simulate import SimulationSettings, simulate
-from gaufuse.trainer import Trainer, prepare_folder
+from gaufuse.trainer import Trainer
 from gaufuse_ext.annotations import Segments, VideoAnnotation, load_ground_truth, load_predictions
 
 THUMOS_SNIPPET_SECONDS = 0.64

@@ -1,0 +1,74 @@
+"""What happens in a run, as it happens: log.jsonl and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from gaufuse.files import write_text
+from gaufuse.run_folder import RunFolder
+
+
+class RunLog:
+    """Appends records; what a run that goes on will do again is removed first.
+
+    Only what a repeated run repeats is in log.jsonl; times go to TensorBoard.
+    """
+
+    def __init__(self, folder: RunFolder, epoch: int, console: Console):
+        """epoch: the finished epochs; records of later ones are of a run that was cut off."""
+        write_text(folder.log, _records_up_to(folder.log, epoch))
+        self._file = folder.log.open("a")
+        self._tensorboard = _tensorboard(folder.tensorboard, epoch, console)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def write(self, epoch: int, kind: str, values: dict) -> None:
+        self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
+        self._file.flush()
+        self.scalars(epoch, kind, values)
+
+    def scalars(self, epoch: int, kind: str, values: dict) -> None:
+        """To TensorBoard alone."""
+        if self._tensorboard is None:
+            return
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._tensorboard.add_scalar(f"{kind}/{name}", value, epoch)
+
+    def sync(self) -> None:
+        """To the disk: before a checkpoint says that these epochs are over."""
+        os.fsync(self._file.fileno())
+
+
+def _records_up_to(path: Path, epoch: int) -> str:
+    """The whole lines of the log up to an epoch: a killed process may have left half of one."""
+    if epoch == 0 or not path.is_file():
+        return ""
+    kept = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            if record["epoch"] <= epoch:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue
+    return "".join(kept)
+
+
+def _tensorboard(folder: Path, epoch: int, console: Console):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        console.print("TensorBoard is not installed: the log is in log.jsonl only")
+        return None
+    return SummaryWriter(str(folder), purge_step=epoch + 1)

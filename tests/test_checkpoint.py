@@ -1,0 +1,127 @@
+"""Checkpoints: whole, safe to read, found, and pruned."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from gaufuse.checkpoint import (
+    Checkpoint,
+    checkpoints_in,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from gaufuse.run_folder import prepare_folder
+
+
+class Trap:
+    """Pickled, it touches a file when it is loaded."""
+
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def checkpoint(epoch: int) -> Checkpoint:
+    return Checkpoint(
+        config={"seed": 1},
+        classes=["jump", "run"],
+        feature_dim=4,
+        epoch=epoch,
+        model={"mu": torch.rand(8, 4), "ac_center": torch.rand(4, 3).T},
+        evaluations=[{"epoch": 1, "map": [0.1 + 0.2, 1 / 3], "average_map": 0.3}],
+        training={
+            "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]},
+            "labels": {"current": [torch.rand(5, 2)], "previous": None},
+        },
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    saved = checkpoint(30)
+    path = save_checkpoint(tmp_path, saved)
+    assert path == tmp_path / "epoch-0030"
+    loaded = load_checkpoint(path)
+    for name in ("config", "classes", "feature_dim", "epoch", "evaluations"):
+        assert getattr(loaded, name) == getattr(saved, name), name
+    assert all(torch.equal(loaded.model[name], saved.model[name]) for name in saved.model)
+    assert loaded.training["optimizer"]["param_groups"] == [{"lr": 0.1}]
+    assert loaded.training["optimizer"]["state"][0]["step"] == 3.0
+    assert torch.equal(
+        loaded.training["labels"]["current"][0], saved.training["labels"]["current"][0]
+    )
+    assert load_checkpoint(path, training=False).training == {}
+    with safe_open(path / "model.safetensors", "pt") as weights:  # other programs can read it
+        assert set(weights.keys()) == {"mu", "ac_center"}
+
+
+def test_only_whole_checkpoints_are_found_and_the_last_ones_kept(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "absent") is None
+    for epoch in (2, 10, 9, 10_000):
+        save_checkpoint(tmp_path, checkpoint(epoch))
+    (tmp_path / ".epoch-0011.half").mkdir()
+    (tmp_path / "epoch-0012").mkdir()  # by hand, not ours
+    (tmp_path / "epoch-best").mkdir()
+    assert list(checkpoints_in(tmp_path)) == [2, 9, 10, 10_000]
+    assert latest_checkpoint(tmp_path).name == "epoch-10000"
+    prune_checkpoints(tmp_path, keep=2, also=2)
+    assert list(checkpoints_in(tmp_path)) == [2, 10, 10_000]
+    prune_checkpoints(tmp_path, keep=1)
+    assert list(checkpoints_in(tmp_path)) == [10_000]
+
+
+def test_checkpoints_run_no_code(tmp_path):
+    marker = tmp_path / "sprung"
+    path = save_checkpoint(tmp_path, checkpoint(1))
+    torch.save({"optimizer": Trap(marker)}, path / "training.pt")
+    with pytest.raises(ValueError, match=r"training\.pt is not a readable training state"):
+        load_checkpoint(path)
+    (path / "training.pt").write_bytes(pickle.dumps(Trap(marker), protocol=2))
+    with pytest.raises(ValueError, match="not a readable training state"):
+        load_checkpoint(path)
+    (path / "model.safetensors").write_bytes(pickle.dumps(Trap(marker), protocol=2))
+    with pytest.raises(ValueError, match="not a readable safetensors"):
+        load_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_damage_is_named(tmp_path):
+    path = save_checkpoint(tmp_path, checkpoint(1))
+    weights = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(weights[:-8])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a readable"):
+        load_checkpoint(path)
+    metadata = json.loads((path / "checkpoint.json").read_text())
+    for change, message in (
+        ({"epoch": "one"}, "epoch must be of type int"),
+        ({"format": 99}, "not of a checkpoint of this version"),
+    ):
+        (path / "checkpoint.json").write_text(json.dumps(metadata | change))
+        with pytest.raises(ValueError, match=message):
+            load_checkpoint(path)
+    (path / "checkpoint.json").write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        load_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match="is not a checkpoint"):
+        load_checkpoint(tmp_path / "absent")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_with_the_way_out(tmp_path):
+    old = tmp_path / "checkpoint.pt"
+    torch.save({"format": 1}, old)
+    with pytest.raises(ValueError, match="earlier versions cannot be read: train"):
+        load_checkpoint(old)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is of an earlier version.*--overwrite"):
+        prepare_folder(tmp_path, resume=True, overwrite=False)
+    prepare_folder(tmp_path, resume=False, overwrite=True)
+    assert not old.exists()

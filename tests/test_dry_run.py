@@ -1,0 +1,105 @@
+"""`gaufuse train --dry-run` says what would go wrong, and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gaufuse import dry_run
+from gaufuse.cli.main import main
+from gaufuse.trainer import Trainer
+from training_setups import SHORT, tiny_dataset
+
+SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tiny_dataset(tmp_path / "data")
+
+
+def try_out(data: Path, output: Path, *more: str) -> int:
+    before = snapshot(data.parent)
+    status = main(["train", str(data), "--output", str(output), "--dry-run", *SETTINGS, *more])
+    assert snapshot(data.parent) == before
+    return status
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
+    found = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
+
+
+def test_a_run_that_would_go_well(data, tmp_path, capsys):
+    assert try_out(data, tmp_path / "a" / "run") == 0
+    shown = capsys.readouterr().out
+    for word in (
+        "training videos │ 9; ",
+        "parameters",
+        "activations",
+        "longest videos",
+        "7 epochs of 3 steps",
+    ):
+        assert word in " ".join(shown.split()), word
+
+
+def test_an_output_folder_that_cannot_be_written_to(data, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert try_out(data, tmp_path / "file" / "run") == 2
+    assert "cannot write to the output folder" in capsys.readouterr().err
+
+
+def test_a_run_that_is_there(data, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert main(["train", str(data), "--output", str(output), *SETTINGS]) == 0
+    assert try_out(data, output) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert try_out(data, output, "--overwrite") == 0
+    assert try_out(data, output, "--resume") == 0
+
+
+def test_features_with_nan(data, tmp_path, capsys):
+    path = data / "features" / "training_0004.npy"
+    features = np.load(path)
+    features[3, 2] = np.nan
+    np.save(path, features)
+    assert try_out(data, tmp_path / "run") == 2
+    assert "training_0004.npy" in capsys.readouterr().err
+
+
+def test_a_class_that_no_training_video_shows(data, tmp_path, capsys):
+    table = json.loads((data / "annotations.json").read_text())
+    for video in table["database"].values():
+        if video["subset"] == "training":
+            for entry in video["annotations"]:
+                entry["label"] = entry["label"].replace("action_2", "action_1")
+    (data / "annotations.json").write_text(json.dumps(table))
+    assert try_out(data, tmp_path / "run") == 2
+    assert "no training video shows action_2" in capsys.readouterr().err
+
+
+def test_a_step_that_fails(data, tmp_path, capsys, monkeypatch):
+    def out_of_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 TiB\nand so on")
+
+    monkeypatch.setattr(Trainer, "_step", out_of_memory)
+    assert try_out(data, tmp_path / "run") == 2
+    assert "a step on the longest videos fails: CUDA out of memory" in capsys.readouterr().err
+
+
+def test_labels_that_do_not_fit(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dry_run, "_available_memory", lambda: 1000)
+    assert try_out(data, tmp_path / "run") == 2
+    assert "the labels need" in capsys.readouterr().err
+
+
+def test_saved_bytes_are_those_of_the_backward_pass():
+    x = torch.zeros(1000, requires_grad=True)
+    with dry_run._SavedBytes() as saved:
+        y = (x * 2.0).exp()  # keeps its result
+        y.square().sum()  # keeps its input, which is the same
+    assert saved.bytes == 4000
