@@ -2,8 +2,9 @@
 
 The time axis is cut at every instance and ring boundary. Snippets of one cell have equal columns,
 costs and bounds, so some optimum is constant on each cell (average over the cell: the objective is
-convex, and the variation along an instance does not grow), and the program over T snippets equals one over at most 4K + 1 cells weighted by their
-lengths. Instances that share no cell do not interact: connected components are solved alone.
+convex, and the variation along an instance does not grow), and the program over T snippets equals
+one over at most 4K + 1 cells weighted by their lengths. Instances that share no cell do not
+interact: connected components are solved alone.
 """
 
 from __future__ import annotations
