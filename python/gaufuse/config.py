@@ -162,6 +162,14 @@ class LinproConfig(Section):
     sparsity_weight: NotNegative
 
 
+class TrainingConfig(Section):
+    """How a step is computed, not what it computes."""
+
+    # "bf16": the embedding layer's products, nearly all of the arithmetic, in bfloat16.
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False  # the forward pass by torch.compile; minutes for the first steps
+
+
 class EvaluationConfig(Section):
     protocol: Literal["activitynet", "thumos"]
     iou_thresholds: tuple[float, float, float]  # first, step, last
@@ -201,6 +209,7 @@ class Config(Section):
     linpro: LinproConfig
     testing: PostprocessConfig
     evaluation: EvaluationConfig
+    training: TrainingConfig = TrainingConfig()
     selection: SelectionConfig = SelectionConfig()
     release_quirks: ReleaseQuirks = ReleaseQuirks()
 

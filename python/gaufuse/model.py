@@ -43,6 +43,7 @@ class SnippetModel(nn.Module):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
+        self.bfloat16 = False  # the embedding layer's products while training
         dim = config.embedding_dim or feature_dim
         self.feature_embedding = nn.Sequential(
             nn.Linear(feature_dim, dim), nn.ReLU(), nn.Dropout(config.dropout)
@@ -74,7 +75,10 @@ class SnippetModel(nn.Module):
             (B, M) bool; None for no memory branch.
         """
         features = (features - self.feature_mean) / self.feature_scale
-        x = self.feature_embedding(features * mask.unsqueeze(-1))
+        bfloat16 = self.bfloat16 and self.training
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=bfloat16):
+            x = self.feature_embedding(features * mask.unsqueeze(-1))
+        x = x.to(features.dtype)
         mu = self.find_representatives(x, mask)
         config = self.config
         reallocated = propagate(x, mask, mu, config.em_scale, config.propagation)

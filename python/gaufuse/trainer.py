@@ -22,23 +22,22 @@ from gaufuse.checkpoint import (
     save_checkpoint,
 )
 from gaufuse.config import Config, dump_config
-from gaufuse.dataset import Batch, Dataset
+from gaufuse.dataset import Dataset
 from gaufuse.detect import Detections, detect
 from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, make_labels
-from gaufuse.losses import LossWeights, step_losses
 from gaufuse.memory import ClassMemory
 from gaufuse.model import SnippetModel
 from gaufuse.run_folder import RunFolder, describe_run
 from gaufuse.run_log import RunLog
 from gaufuse.schedule import (
-    label_weight_at,
     phase_ends,
     refresh_index,
     target_at,
     value_at,
 )
+from gaufuse.training_step import TrainingStep
 
 
 class Trainer:
@@ -87,6 +86,7 @@ class Trainer:
             config.release_quirks.memory_of_first_class,
         )
         self.labels = LabelBank()
+        self.step = TrainingStep(self.model, self.optimizer, self.memory, config)
         self.epoch = 0
         self.evaluations: list[dict] = []
         self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
@@ -156,7 +156,9 @@ class Trainer:
         order = torch.randperm(len(self.training)).tolist()
         totals: dict[str, torch.Tensor] = {}
         for batch in self.training.batches(config.data.batch_size, order):
-            for name, loss in self._step(batch.to(self.device)).items():
+            batch = batch.to(self.device)
+            target = self.labels.target(batch, target_at(config, epoch))
+            for name, loss in self.step(batch, target, epoch).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
         losses = {name: float(total) / len(order) for name, total in totals.items()}
         if not all(map(math.isfinite, losses.values())):
@@ -169,34 +171,6 @@ class Trainer:
         self._log.scalars(
             epoch, "time", {"epoch_seconds": seconds, "videos_per_second": len(order) / seconds}
         )
-        return losses
-
-    def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        config, epoch = self.config, self.epoch
-        remembering = epoch > config.memory.start
-        recalled = remembered = None
-        if remembering:
-            recalled = self.memory.recall(batch.labels, batch.most_labels)
-            remembered = recalled[1].any(1)
-        outputs = self.model(batch.features, batch.mask, recalled)
-        losses = step_losses(
-            outputs,
-            batch.labels,
-            batch.mask,
-            remembered,
-            self.labels.target(batch, target_at(config, epoch)),
-            config.loss,
-            LossWeights(
-                spl=value_at(config.loss.spl_weight, epoch), label=label_weight_at(config, epoch)
-            ),
-        )
-        per_video = torch.stack(list(losses.values())).sum(0)
-        total = per_video.sum() if config.optimizer.gradient == "sum" else per_video.mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.optimizer.step()
-        if remembering:
-            self.memory.update(outputs, batch.labels)
         return losses
 
     def _after_epoch(self, phase_ends: set[int]) -> None:
