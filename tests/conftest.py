@@ -13,7 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+import emulated_cuda
 import gaufuse_ext as gx
+from emulated_cuda import CannotBuild, Emulation
 
 settings.register_profile(
     "gaufuse", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -74,3 +76,15 @@ def set_threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def emulation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Emulation:
+    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    folder = cache.mkdir("cuda_emulation") if cache else tmp_path_factory.mktemp("cuda_emulation")
+    try:
+        return Emulation(emulated_cuda.build(folder))
+    except CannotBuild as error:
+        pytest.skip(f"the CUDA emulation cannot be built: {error}")

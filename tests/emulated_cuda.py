@@ -26,6 +26,7 @@ OPERATIONS = (
     "threshold_proposals",
     "fuse_segments",
     "interval_membership",
+    "linpro_labels",
     "nms",
     "segment_iou",
     "soft_nms",

@@ -35,6 +35,10 @@ for dtype in (torch.float32, torch.float64):
             gx.weighted_segments_fusion(
                 segments, scores, counts, iou_threshold=0.4, confidence=confidence
             )
+        few = (segments[:, :12].contiguous(), scores[:, :12].contiguous(), 200)
+        few_counts = counts.clamp(max=min(size, 12))
+        for options in ({}, {"variation_weight": 0.2}, {"formulation": "released"}):
+            gx.linpro_labels(*few, few_counts, backend="native", **options)
         for mode in ("contrast", "mean", "contrast_mean"):
             gx.interval_membership(
                 segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode

@@ -18,7 +18,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import emulated_cuda
 import gaufuse_ext as gx
 import test_fuse_segments
 import test_interval_membership
@@ -29,7 +28,7 @@ import test_segment_voting
 import test_soft_nms
 import test_threshold_proposals
 import test_weighted_segments_fusion
-from emulated_cuda import EMULATION, SCHEDULES, CannotBuild, Emulation
+from emulated_cuda import EMULATION, SCHEDULES, Emulation
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.ops.soft_nms import METHODS
@@ -39,18 +38,6 @@ from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
 CPU = torch.device("cpu")
 # A warp for up to 64 segments of a group, 128 threads for up to 1024; soft_nms: 128, 512.
 SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
-
-
-@pytest.fixture(scope="session")
-def emulation(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Emulation:
-    cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
-    folder = cache.mkdir("cuda_emulation") if cache else tmp_path_factory.mktemp("cuda_emulation")
-    try:
-        return Emulation(emulated_cuda.build(folder))
-    except CannotBuild as error:
-        pytest.skip(f"the CUDA emulation cannot be built: {error}")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -54,6 +54,11 @@ def test_opcheck(groups, device, ragged):
     opcheck(OPS.segment_voting.default, (kept, segments, scores, kept_counts, counts, 0.3))
     weighted_fusion = (segments, scores, counts, 0.55, 0.1, 2, 0, False)
     opcheck(OPS.weighted_segments_fusion.default, weighted_fusion)
+    program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False)
+    opcheck(
+        OPS.linpro_labels.default,
+        (segments, scores, weights.abs(), counts, lengths, 50, *program),
+    )
 
 
 def test_every_operation_is_checked_above():
@@ -67,6 +72,7 @@ def test_every_operation_is_checked_above():
         "threshold_proposals",
         "fuse_segments",
         "interval_membership",
+        "linpro_labels",
         "nms",
         "segment_iou",
         "soft_nms",

@@ -7,6 +7,7 @@
 
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/interval_membership.h"
+#include "gaufuse/linpro_group.h"
 #include "gaufuse/linpro_labels.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"
@@ -196,8 +197,10 @@ void interval_membership(const Launch& launch, uintptr_t segments, uintptr_t cou
 void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t weights,
                    uintptr_t counts, uintptr_t lengths, uintptr_t labels, uintptr_t objective,
                    uintptr_t residual, uintptr_t gap, uintptr_t pivots, uintptr_t status,
-                   int64_t groups, int64_t capacity, int64_t num_snippets, double margin,
-                   double margin_power, const LinproTerms& terms) {
+                   uintptr_t workspace, int64_t workers, int64_t worker_bytes, int64_t groups,
+                   int64_t capacity, int64_t num_snippets, double margin, double margin_power,
+                   double confidence, double uniformity, double anchor, double variation,
+                   double sparsity, bool per_snippet, bool hard, int rows, bool all_instances) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     LinproLabelsParams<T> params{};
@@ -217,8 +220,13 @@ void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, u
     params.num_snippets = num_snippets;
     params.margin = margin;
     params.margin_power = margin_power;
-    params.terms = terms;
-    call_cpu(launch, params, linpro_labels_cpu<T>);
+    params.terms = LinproTerms{confidence,   uniformity,  anchor, variation,
+                               sparsity,     per_snippet, hard,   static_cast<Membership>(rows),
+                               all_instances};
+    params.workspace = pointer<char>(workspace);
+    params.workers = workers;
+    params.worker_bytes = worker_bytes;
+    GAUFUSE_CALL(linpro_labels, launch, params);
   });
 }
 
@@ -341,22 +349,17 @@ PYBIND11_MODULE(_native, module) {
            }),
            py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
 
-  py::class_<LinproTerms>(module, "LinproTerms", "The terms of a LinPro program.")
-      .def(py::init([](double confidence, double uniformity, double anchor, double variation,
-                       double sparsity, bool per_snippet, bool hard, int rows, bool all_instances) {
-             return LinproTerms{confidence,   uniformity,  anchor, variation,
-                                sparsity,     per_snippet, hard,   static_cast<Membership>(rows),
-                                all_instances};
-           }),
-           py::arg("confidence"), py::arg("uniformity"), py::arg("anchor"), py::arg("variation"),
-           py::arg("sparsity"), py::arg("per_snippet"), py::arg("hard"), py::arg("rows"),
-           py::arg("all_instances"));
-
   module.def("threshold_proposals", &threshold_proposals);
   module.def("count_proposals", &count_proposals);
   module.def("fuse_segments", &fuse_segments);
   module.def("interval_membership", &interval_membership);
   module.def("linpro_labels", &linpro_labels);
+  module.def(
+      "plan_linpro_workspace", [](int64_t groups, int64_t capacity, int rows, bool with_variation) {
+        const LinproWorkspace plan =
+            plan_linpro_workspace(groups, capacity, static_cast<Membership>(rows), with_variation);
+        return py::make_tuple(plan.workers, plan.worker_bytes);
+      });
   module.def("nms", &nms);
   module.def("segment_iou", &segment_iou);
   module.def("soft_nms", &soft_nms);

@@ -30,7 +30,7 @@ constexpr double kPivotTolerance = 1e-9;     // of a tableau entry to pivot on
 constexpr double kReducedTolerance = 1e-11;  // of a reduced cost that is worth an iteration
 
 // Reduced costs of the basis at hand for the given cost of each column.
-GAUFUSE_HD void price(BoundedSimplex& program, const double* cost) {
+GAUFUSE_HD_CALLED void price(BoundedSimplex& program, const double* cost) {
   for (int j = 0; j < program.columns; ++j) program.reduced[j] = cost[j];
   for (int i = 0; i < program.rows; ++i) {
     const double own = cost[program.basis[i]];
@@ -42,7 +42,7 @@ GAUFUSE_HD void price(BoundedSimplex& program, const double* cost) {
 
 // The most promising nonbasic variable, or with `first` the first that promises anything (which
 // cannot cycle); -1 at the optimum.
-GAUFUSE_HD int find_entering(const BoundedSimplex& program, bool first) {
+GAUFUSE_HD_CALLED int find_entering(const BoundedSimplex& program, bool first) {
   int entering = -1;
   double best = kReducedTolerance;
   for (int j = 0; j < program.columns; ++j) {
@@ -63,8 +63,8 @@ struct Step {
 };
 
 // Ties: the larger pivot; with `first`, the lower variable.
-GAUFUSE_HD Step find_leaving(const BoundedSimplex& program, int entering, double direction,
-                             bool first) {
+GAUFUSE_HD_CALLED Step find_leaving(const BoundedSimplex& program, int entering, double direction,
+                                    bool first) {
   Step step{program.upper[entering], -1, false};
   double best_pivot = 0.0;
   for (int i = 0; i < program.rows; ++i) {
@@ -85,7 +85,7 @@ GAUFUSE_HD Step find_leaving(const BoundedSimplex& program, int entering, double
   return step;
 }
 
-GAUFUSE_HD void eliminate(BoundedSimplex& program, int row, int entering) {
+GAUFUSE_HD_CALLED void eliminate(BoundedSimplex& program, int row, int entering) {
   const int columns = program.columns;
   double* own = program.tableau + static_cast<int64_t>(row) * columns;
   const double scale = 1.0 / own[entering];
@@ -103,7 +103,7 @@ GAUFUSE_HD void eliminate(BoundedSimplex& program, int row, int entering) {
 
 // Minimises from the basis at hand, for the reduced costs that are there. False where it gives up:
 // after too many pivots, or (which bounded programs cannot be) unbounded.
-GAUFUSE_HD bool minimise(BoundedSimplex& program) {
+GAUFUSE_HD_CALLED bool minimise(BoundedSimplex& program) {
   const int most_pivots = 100 * (program.rows + 10);
   int idle = 0;  // pivots in a row that moved nothing
   for (int pivots = 0; pivots < most_pivots; ++pivots) {

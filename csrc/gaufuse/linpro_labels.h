@@ -25,6 +25,7 @@ namespace gaufuse {
 enum class LinproStatus : int64_t { empty = 0, optimal = 1, unsolved = 2, relaxed = 3 };
 
 constexpr double kLinproGap = 1e-9;
+constexpr int64_t kMostLinproInstances = 64;  // of a component
 
 // What a program asks for. `released` is: rows = contrast, hard, sparsity = 1, all else zero.
 struct LinproTerms {
@@ -52,6 +53,9 @@ struct LinproLabelsParams {
   double* gap;             // (groups,) relative, the largest of the group's components
   int64_t* pivots;         // (groups,)
   int64_t* status;         // (groups,) LinproStatus
+  char* workspace;         // CUDA only: (workers, worker_bytes), see linpro_group.h
+  int64_t workers;
+  int64_t worker_bytes;
   int64_t groups;
   int64_t capacity;
   int64_t num_snippets;
@@ -60,7 +64,16 @@ struct LinproLabelsParams {
   LinproTerms terms;
 };
 
+// Memory that linpro_labels_cuda needs: `workers` threads, each with its own.
+struct LinproWorkspace {
+  int64_t workers;
+  int64_t worker_bytes;
+};
+
 template <typename T>
 Status linpro_labels_cpu(const LinproLabelsParams<T>& params, int threads);
+// Values are not checked: NaN and end < start lead to no wrong address, only to no sensible label.
+template <typename T>
+Status linpro_labels_cuda(const LinproLabelsParams<T>& params, void* stream);
 
 }  // namespace gaufuse

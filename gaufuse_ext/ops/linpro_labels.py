@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._groups import scored_groups, valid_mask
-from gaufuse_ext._library import _native, call_native
+from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.explain import Conflict, find_conflicts
 from gaufuse_ext.linpro.group import solve_group
@@ -32,22 +32,36 @@ class LinproStatus(StrEnum):
     OPTIMAL = "optimal"
     RELAXED = "relaxed"  # hard constraints were infeasible: least l1 residual instead
     EMPTY = "empty"  # no instance, or no instance that covers a snippet
+    UNSOLVED = "unsolved"  # backend="native" on CUDA left the group: its labels are zero
+
+
+# In the order of gaufuse::LinproStatus.
+_STATUSES = (
+    LinproStatus.EMPTY,
+    LinproStatus.OPTIMAL,
+    LinproStatus.UNSOLVED,
+    LinproStatus.RELAXED,
+)
+_UNSOLVED = _STATUSES.index(LinproStatus.UNSOLVED)
 
 
 class _Instances(NamedTuple):
-    """The arguments on the CPU, contiguous."""
-
-    segments: torch.Tensor  # (G, N, 2) float64
-    scores: torch.Tensor  # (G, N) float64
-    weights: torch.Tensor | None  # (G, N) float64; None: ones
+    segments: torch.Tensor  # (G, N, 2)
+    scores: torch.Tensor  # (G, N)
+    weights: torch.Tensor | None  # (G, N); None: ones
     counts: torch.Tensor | None  # (G,) int64
     lengths: torch.Tensor | None  # (G,) int64
 
     def group(self, index: int) -> tuple:
-        """Segments, scores and weights of one group, without padding, as NumPy."""
+        """Segments, scores and weights of one group, without padding, as float64 NumPy."""
         count = self.scores.shape[1] if self.counts is None else int(self.counts[index])
         weights = torch.ones_like(self.scores) if self.weights is None else self.weights
-        return tuple(x[index, :count].numpy() for x in (self.segments, self.scores, weights))
+        return tuple(
+            x[index, :count].double().cpu().numpy() for x in (self.segments, self.scores, weights)
+        )
+
+    def length(self, index: int, num_snippets: int) -> int:
+        return num_snippets if self.lengths is None else int(self.lengths[index])
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,25 @@ class LinproLabels:
     labels: torch.Tensor  # (G, T) in [0, 1], zero outside of instances and rings
     objective: torch.Tensor  # (G,)
     residual: torch.Tensor  # (G,) sum over instances of |M x - q|
-    status: list[LinproStatus] | LinproStatus  # (G,)
     gap: torch.Tensor  # (G,) between objective and dual bound, relative; NaN where HiGHS solved
     pivots: torch.Tensor  # (G,) int64, simplex pivots of the native solver
-    backend: list[str] | str  # (G,) "native" or "highs"
+    codes: torch.Tensor  # (G,) int64, statuses as numbers: reading `status` waits for the device
+    _by_highs: frozenset[int] = field(repr=False)
     _instances: _Instances = field(repr=False)
     _rows: str = field(repr=False)
+
+    @property
+    def status(self) -> list[LinproStatus] | LinproStatus:
+        """(G,)"""
+        return _per_group(self.codes, [_STATUSES[code] for code in self.codes.reshape(-1).tolist()])
+
+    @property
+    def backend(self) -> list[str] | str:
+        """(G,) "native" or "highs"."""
+        groups = range(self.codes.numel())
+        return _per_group(
+            self.codes, ["highs" if g in self._by_highs else "native" for g in groups]
+        )
 
     def explain(self, group: int = 0) -> list[Conflict]:
         """The instances of a group whose confidences the labels do not meet, the worst first: by
@@ -75,12 +102,14 @@ class LinproLabels:
         if not 0 <= group < groups:
             raise IndexError(f"group must lie in [0, {groups}), got {group}")
         labels = self.labels if self.labels.dim() == 1 else self.labels[group]
-        lengths = self._instances.lengths
-        if lengths is not None:
-            labels = labels[: int(lengths[group])]
+        labels = labels[: self._instances.length(group, len(labels))]
         return find_conflicts(
             *self._instances.group(group), labels.double().cpu().numpy(), self._rows
         )
+
+
+def _per_group(codes: torch.Tensor, values: list) -> list | object:
+    return values if codes.dim() else values[0]
 
 
 def linpro_labels(
@@ -137,13 +166,16 @@ def linpro_labels(
 
     Args:
         segments: (G, N, 2) or (N, 2) instances in snippets, covering int(start) .. int(end) - 1.
-            float32 or float64; CPU or CUDA (solved on the CPU).
+            float32 or float64; CPU or CUDA.
         scores: (G, N) or (N,) confidences q, same dtype and device.
         num_snippets: T.
         counts: (G,) valid instances of each group; all N by default.
         backend: "native", our own simplex for components of up to 64 instances: every result is
             proved by its dual, to a gap of 1e-9. "highs", the general solver. "auto": native, and
-            HiGHS for the groups that it leaves (too large, not proved).
+            HiGHS for the groups that it leaves (too large, not proved). On CUDA the native
+            solver takes components of up to about 16 instances, "native" never waits for the
+            device (`status` says "unsolved" where it left a group), and "auto" waits once, to
+            see which groups HiGHS must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
         weights: w, as scores, not negative (an instance of weight zero is left out); or
             "constant" (ones, the default), "confidence" (q, at least 0), "exponential"
@@ -151,8 +183,9 @@ def linpro_labels(
         lengths: (G,) valid snippets of each group; T by default.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start.
-        RuntimeError: backend="native" cannot solve a group.
+        TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
+            CUDA values are not read back, so not checked).
+        RuntimeError: backend="native" cannot solve a group (on the CPU).
     """
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
     _checks.check_integer("num_snippets", num_snippets, 0)
@@ -174,38 +207,38 @@ def linpro_labels(
     )
     if formulation == "released":
         terms = RELEASED
-    groups, device = len(segments), segments.device
     if lengths is not None:
-        lengths = _checks.check_counts("lengths", lengths, groups, device).cpu()
+        lengths = _checks.check_counts("lengths", lengths, len(segments), segments.device)
     weights = _find_weights(weights, weight_temperature, scores, counts, batched)
-    instances = _Instances(
-        *(
-            None if x is None else x.detach().to("cpu", torch.float64).contiguous()
-            for x in (segments, scores, weights)
-        ),
-        None if counts is None else counts.cpu(),
-        lengths,
-    )
-    found = _solve_natively(terms, instances, num_snippets)  # checks values, too
-    status = [_NATIVE_STATUS.get(code) for code in found.status.tolist()]
-    used = ["native"] * groups
-    for g in range(groups):
-        if backend != "highs" and status[g] is not None:
-            continue
-        if backend == "native":
-            raise RuntimeError(
-                f"the native backend cannot solve group {g} (too large, or not proved optimal); "
-                'backend="auto" hands such groups to HiGHS'
-            )
-        status[g] = _solve_by_highs(g, terms, instances, found)
-        used[g] = "highs"
-
-    values = (x.to(segments) for x in (found.labels, found.objective, found.residual))
-    proofs = (found.gap.to(device), found.pivots.to(device))
+    arguments = (segments, scores, weights, counts, lengths)
+    instances = _Instances(*(None if x is None else x.detach() for x in arguments))
+    *found, codes = _solve_natively(instances, num_snippets, terms)  # checks values, too
+    by_highs = frozenset()
+    if backend == "highs":
+        by_highs = frozenset(range(len(segments)))
+    elif backend == "auto" or segments.device.type == "cpu":  # on CUDA "native" must not wait
+        by_highs = frozenset((codes == _UNSOLVED).nonzero().reshape(-1).tolist())
+    if backend == "native" and by_highs:
+        raise RuntimeError(
+            f"the native backend cannot solve group {min(by_highs)} (too large, or not proved "
+            'optimal); backend="auto" hands such groups to HiGHS'
+        )
+    for group in sorted(by_highs):
+        _solve_by_highs(group, terms, instances, found, codes)
     if not batched:
-        values, proofs = ((x.squeeze(0) for x in group) for group in (values, proofs))
-        status, used = status[0], used[0]
-    return LinproLabels(*values, status, *proofs, used, instances, terms.rows)
+        found, codes = [x.squeeze(0) for x in found], codes.squeeze(0)
+    labels, objective, residual, gap, pivots = found
+    return LinproLabels(
+        labels.to(segments.dtype),
+        objective.to(segments.dtype),
+        residual.to(segments.dtype),
+        gap,
+        pivots,
+        codes,
+        by_highs,
+        instances,
+        terms.rows,
+    )
 
 
 def _find_weights(
@@ -237,67 +270,111 @@ def _find_weights(
     return relative.nan_to_num(0.0)  # of groups without instances
 
 
-class _Found(NamedTuple):
-    """Outputs of the native solver, on the CPU, in its order."""
-
-    labels: torch.Tensor  # (G, T) float64
-    objective: torch.Tensor  # (G,) float64
-    residual: torch.Tensor  # (G,) float64
-    gap: torch.Tensor  # (G,) float64
-    pivots: torch.Tensor  # (G,) int64
-    status: torch.Tensor  # (G,) int64
-
-
-# gaufuse::LinproStatus; what is not here was not solved.
-_NATIVE_STATUS = {0: LinproStatus.EMPTY, 1: LinproStatus.OPTIMAL, 3: LinproStatus.RELAXED}
-
-
-def _solve_natively(terms: LinproTerms, instances: _Instances, num_snippets: int) -> _Found:
-    scores = instances.scores
-    groups, capacity = scores.shape
-    found = _Found(
-        scores.new_empty((groups, num_snippets)),
-        *(scores.new_empty((groups,)) for _ in range(3)),
-        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
+def _solve_natively(
+    instances: _Instances, num_snippets: int, terms: LinproTerms
+) -> list[torch.Tensor]:
+    *numbers, per_snippet, hard, rows, all_instances = astuple(terms)
+    if instances.scores.device.type == "cpu":  # the kernel's objective and labels in full accuracy
+        instances = _Instances(
+            *(x if x is None or not x.is_floating_point() else x.double() for x in instances)
+        )
+    return list(
+        _operation(
+            *instances,
+            num_snippets,
+            *numbers,
+            per_snippet,
+            hard,
+            MODES.index(rows),
+            all_instances,
+        )
     )
+
+
+def _solve_by_highs(
+    group: int,
+    terms: LinproTerms,
+    instances: _Instances,
+    found: list[torch.Tensor],
+    codes: torch.Tensor,
+) -> None:
+    """Solves a group and writes its part of what was found."""
+    labels, objective, residual, gap, pivots = found
+    length = instances.length(group, labels.shape[1])
+    solution = solve_group(*instances.group(group), length, terms, highs.solve)
+    labels[group] = 0.0
+    labels[group, :length] = torch.from_numpy(solution.labels).to(labels)
+    objective[group] = solution.objective
+    residual[group] = solution.residual
+    gap[group] = torch.nan
+    pivots[group] = 0
+    status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
+    codes[group] = _STATUSES.index(LinproStatus.RELAXED if solution.relaxed else status)
+
+
+def _allocate(scores: torch.Tensor, num_snippets: int) -> tuple[torch.Tensor, ...]:
+    groups = scores.shape[0]
+    return (
+        scores.new_empty((groups, num_snippets)),  # labels
+        *(scores.new_empty((groups,), dtype=torch.float64) for _ in range(3)),
+        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
+    )  # ... objective, residual, gap, pivots, codes
+
+
+def _implementation(
+    segments, scores, weights, counts, lengths, num_snippets, confidence, uniformity, anchor,
+    variation, sparsity, per_snippet, hard, rows, all_instances,
+):  # fmt: skip
+    segments, scores = segments.contiguous(), scores.contiguous()
+    if weights is not None:
+        weights = weights.to(scores).contiguous()
+    groups, capacity = scores.shape
+    out = _allocate(scores, num_snippets)
+    workspace, workers, worker_bytes = None, 0, 0
+    if scores.is_cuda:
+        workers, worker_bytes = _native.plan_linpro_workspace(
+            groups, capacity, rows, variation > 0.0
+        )
+        workspace = scores.new_empty((workers * worker_bytes // 8,), dtype=torch.float64)
     call_native(
         _native.linpro_labels,
         scores,
-        *instances,
-        *found,
+        segments,
+        scores,
+        weights,
+        counts,
+        lengths,
+        *out,
+        workspace,
+        workers,
+        worker_bytes,
         groups,
         capacity,
         num_snippets,
         MARGIN,
         MARGIN_POWER,
-        _native.LinproTerms(
-            terms.confidence,
-            terms.uniformity,
-            terms.anchor,
-            terms.variation,
-            terms.sparsity,
-            terms.per_snippet,
-            terms.hard,
-            MODES.index(terms.rows),
-            terms.all_instances,
-        ),
+        confidence,
+        uniformity,
+        anchor,
+        variation,
+        sparsity,
+        per_snippet,
+        hard,
+        rows,
+        all_instances,
     )
-    return found
+    return out
 
 
-def _solve_by_highs(
-    group: int, terms: LinproTerms, instances: _Instances, found: _Found
-) -> LinproStatus:
-    """Solves a group and writes its part of `found`."""
-    lengths = instances.lengths
-    length = found.labels.shape[1] if lengths is None else int(lengths[group])
-    solution = solve_group(*instances.group(group), length, terms, highs.solve)
-    found.labels[group] = 0.0
-    found.labels[group, :length] = torch.from_numpy(solution.labels)
-    found.objective[group] = solution.objective
-    found.residual[group] = solution.residual
-    found.gap[group] = torch.nan
-    found.pivots[group] = 0
-    if solution.relaxed:
-        return LinproStatus.RELAXED
-    return LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
+def _fake(segments, scores, weights, counts, lengths, num_snippets, *_):
+    return _allocate(scores, num_snippets)
+
+
+_operation = define_operation(
+    "linpro_labels(Tensor segments, Tensor scores, Tensor? weights, Tensor? counts, "
+    "Tensor? lengths, SymInt num_snippets, float confidence, float uniformity, float anchor, "
+    "float variation, float sparsity, bool per_snippet, bool hard, int rows, bool all_instances) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _implementation,
+    _fake,
+)
