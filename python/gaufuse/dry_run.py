@@ -128,7 +128,7 @@ def _try_steps(trainer: Trainer, found: Findings) -> None:
     trainer.model.train()
     try:
         with _SavedBytes() as saved:
-            losses = trainer._step(training.batch(longest).to(trainer.device))
+            losses = _step(trainer, longest)
         longest_seconds = _seconds(trainer, lambda: _step(trainer, longest))
     except (RuntimeError, MemoryError) as error:  # out of memory is a RuntimeError of torch's
         found.problems.append(f"a step on the longest videos fails: {str(error).splitlines()[0]}")
@@ -147,8 +147,9 @@ def _try_steps(trainer: Trainer, found: Findings) -> None:
     found.rows.append(("the whole run", _whole_run(trainer, middle)))
 
 
-def _step(trainer: Trainer, videos: list[int]) -> None:
-    trainer._step(trainer.training.batch(videos).to(trainer.device))
+def _step(trainer: Trainer, videos: list[int]) -> dict[str, torch.Tensor]:
+    batch = trainer.training.batch(videos).to(trainer.device)
+    return trainer.step(batch, None, trainer.epoch)
 
 
 def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: Findings) -> None:

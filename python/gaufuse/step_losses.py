@@ -1,0 +1,48 @@
+"""Model and losses as one module, which several processes train together."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gaufuse.config import Config
+from gaufuse.dataset import Batch
+from gaufuse.losses import LossWeights, SnippetTarget, step_losses
+from gaufuse.memory import Candidates
+
+
+class StepLosses(nn.Module):
+    """Its forward returns all that is differentiated and nothing else: so DistributedDataParallel
+    finds the parameters that the configured losses do not use."""
+
+    def __init__(self, model: nn.Module, config: Config):
+        """model: a SnippetModel, compiled or not."""
+        super().__init__()
+        self.model = model
+        self.config = config
+
+    def forward(
+        self,
+        batch: Batch,
+        recalled: tuple[torch.Tensor, torch.Tensor] | None,
+        target: SnippetTarget | None,
+        weights: LossWeights,
+    ) -> tuple[dict[str, torch.Tensor], Candidates]:
+        """Losses by name, each (B,), and what the memory may keep, without gradient.
+
+        Args:
+            recalled: the memory's rows of the videos' classes and which are valid; None before it
+                is filled.
+            target: None before the first refresh.
+        """
+        outputs = self.model(batch.features, batch.mask, recalled)
+        losses = step_losses(
+            outputs,
+            batch.labels,
+            batch.mask,
+            None if recalled is None else recalled[1].any(1),
+            target,
+            self.config.loss,
+            weights,
+        )
+        return losses, Candidates.of(outputs)
