@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from gaufuse.config import Config
 from gaufuse.dataset import Batch
@@ -12,14 +13,22 @@ from gaufuse.memory import Candidates
 
 
 class StepLosses(nn.Module):
-    """Its forward returns all that is differentiated and nothing else: so DistributedDataParallel
-    finds the parameters that the configured losses do not use."""
+    """Its forward returns what is differentiated and nothing else with a gradient, so that
+    DistributedDataParallel can find parameters that the configured losses do not use."""
 
     def __init__(self, model: nn.Module, config: Config):
         """model: a SnippetModel, compiled or not."""
         super().__init__()
         self.model = model
         self.config = config
+
+    def distributed(self) -> DistributedDataParallel:
+        """The same for several processes: gradients are averaged over them."""
+        loss = self.config.loss
+        trains_foreground = loss.video == "softmax" or loss.attention_weight > 0.0
+        trains_all = loss.foreground_weight > 0.0 and trains_foreground
+        # Only where it must: the search costs time, and a warning where it finds nothing.
+        return DistributedDataParallel(self, find_unused_parameters=not trains_all)
 
     def forward(
         self,
