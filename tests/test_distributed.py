@@ -17,6 +17,7 @@ import pytest
 from gaufuse.checkpoint import latest_checkpoint, load_checkpoint
 from gaufuse.cli.main import main
 from gaufuse.distributed import World
+from gaufuse.labels import LabelBank
 from training_setups import SHORT, tiny_dataset
 
 # Seven videos in steps of three: in the last step one of the two processes has no video.
@@ -96,8 +97,11 @@ def assert_close(one, two) -> None:
         assert (two.model[name] - value).abs().max() < 1e-4, name
     for name, value in one.training["memory"].items():
         assert two.training["memory"][name] == pytest.approx(value.numpy(), abs=1e-3), name
-    assert len(one.training["labels"]["current"]) == len(two.training["labels"]["current"]) == 7
-    pairs = zip(*(x.training["labels"]["current"] for x in (one, two)), strict=True)
+    banks = LabelBank(), LabelBank()
+    for bank, checkpoint in zip(banks, (one, two), strict=True):
+        bank.load_state_dict(checkpoint.training["labels"])
+    assert len(banks[0].current) == len(banks[1].current) == 7
+    pairs = zip(banks[0].current, banks[1].current, strict=True)
     assert all((first - second).abs().max() < 1e-3 for first, second in pairs)
 
 

@@ -53,44 +53,24 @@ def dry_run(trainer: Trainer, console: Console, replaceable: bool) -> None:
         ValueError: with the problems that were found.
     """
     found = Findings()
-    _check_data(trainer, console, found)
+    lengths = _check_data(trainer, console, found)
     _check_output(trainer.folder.root, replaceable, found)
     found.rows.append(("device", f"{trainer.device}, {torch.get_num_threads()} CPU threads"))
     if not found.problems:
-        _try_steps(trainer, found)
+        _try_steps(trainer, lengths, found)
     console.print(found.table())
     if found.problems:
         raise ValueError("the dry run found: " + "; ".join(found.problems))
 
 
-def _check_data(trainer: Trainer, console: Console, found: Findings) -> None:
+def _check_data(trainer: Trainer, console: Console, found: Findings) -> list[int]:
+    """Reads every video; the lengths of those to train on."""
     info = trainer.dataset.info
     found.rows.append(("data", f"{info.name}, {len(info.classes)} classes, {info.root}"))
-    subsets = {"training": trainer.training, "validation": trainer.validation}
-    for name, subset in (subsets | {"testing": trainer.testing}).items():
-        if subset is None:
-            continue
-        videos = track(
-            range(len(subset)),
-            f"reading {name} features",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        lengths = []
-        for video in videos:
-            try:
-                lengths.append(int(subset.batch([video]).lengths[0]))
-            except (OSError, ValueError) as error:
-                found.problems.append(str(error))
-        segments = sum(len(entry.labels) for entry in subset.annotations.values())
-        found.rows.append(
-            (
-                f"{name} videos",
-                f"{len(subset)}; {min(lengths, default=0)} to {max(lengths, default=0)} snippets; "
-                f"{float(subset.labels.sum(1).mean()):.1f} labels a video; {segments} segments",
-            )
-        )
+    lengths = _read(trainer.training, "training", console, found)
+    if trainer.validation is not None:
+        _read(trainer.validation, "validation", console, found)
+    _read(trainer.testing, "testing", console, found)
     absent = [
         label
         for label, count in zip(info.classes, trainer.training.labels.sum(0), strict=True)
@@ -103,6 +83,32 @@ def _check_data(trainer: Trainer, console: Console, found: Findings) -> None:
         )
     if not any(len(entry.labels) for entry in trainer.testing.annotations.values()):
         found.problems.append("no test video has an annotation: there is nothing to evaluate on")
+    return lengths
+
+
+def _read(subset: VideoSubset, name: str, console: Console, found: Findings) -> list[int]:
+    videos = track(
+        range(len(subset)),
+        f"reading {name} features",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    lengths = []
+    for video in videos:
+        try:
+            lengths.append(int(subset.batch([video]).lengths[0]))
+        except (OSError, ValueError) as error:
+            found.problems.append(str(error))
+    segments = sum(len(entry.labels) for entry in subset.annotations.values())
+    found.rows.append(
+        (
+            f"{name} videos",
+            f"{len(subset)}; {min(lengths, default=0)} to {max(lengths, default=0)} snippets; "
+            f"{float(subset.labels.sum(1).mean()):.1f} labels a video; {segments} segments",
+        )
+    )
+    return lengths
 
 
 def _check_output(root: Path, replaceable: bool, found: Findings) -> None:
@@ -116,11 +122,10 @@ def _check_output(root: Path, replaceable: bool, found: Findings) -> None:
         )
 
 
-def _try_steps(trainer: Trainer, found: Findings) -> None:
+def _try_steps(trainer: Trainer, lengths: list[int], found: Findings) -> None:
     """One step on the longest videos, for memory; then what a whole run would take."""
-    config, training = trainer.config, trainer.training
-    lengths = [int(training.batch([i]).lengths[0]) for i in range(len(training))]
-    by_length = sorted(range(len(training)), key=lambda i: -lengths[i])
+    config = trainer.config
+    by_length = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     longest = by_length[: config.data.batch_size]
     middle = by_length[(len(by_length) - len(longest)) // 2 :][: len(longest)]
     # The last epoch without labels: with the memory's branch, which costs more than labels do.

@@ -71,11 +71,19 @@ class LabelBank:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
         return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
-    def state_dict(self) -> dict[str, list[torch.Tensor] | None]:
-        return {"current": self.current, "previous": self.previous}
+    def state_dict(self) -> dict[str, list[dict] | None]:
+        return {"current": _pack(self.current), "previous": _pack(self.previous)}
 
-    def load_state_dict(self, state: dict[str, list[torch.Tensor] | None]) -> None:
-        self.current, self.previous = state["current"], state["previous"]
+    def load_state_dict(self, state: dict[str, list[dict] | None]) -> None:
+        self.current, self.previous = _unpack(state["current"]), _unpack(state["previous"])
+
+
+def _pack(labels: list[torch.Tensor] | None) -> list[dict] | None:
+    return None if labels is None else [vars(ClassColumns.of(video)) for video in labels]
+
+
+def _unpack(state: list[dict] | None) -> list[torch.Tensor] | None:
+    return None if state is None else [ClassColumns(**video).to_dense() for video in state]
 
 
 def linpro(

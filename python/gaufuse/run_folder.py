@@ -131,7 +131,7 @@ def describe_run(
     info = next(iter(subsets.values())).info
     data = {
         "name": info.name,
-        "folder": str(info.root),
+        "folder": str(info.root.resolve()),
         "classes": info.classes,
         "feature_dim": info.feature_dim,
         "snippet_seconds": info.snippet_seconds,

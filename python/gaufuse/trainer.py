@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -22,9 +23,9 @@ from gaufuse.checkpoint import (
     save_checkpoint,
 )
 from gaufuse.config import Config, dump_config
-from gaufuse.dataset import Dataset
+from gaufuse.dataset import Batch, Dataset
 from gaufuse.detect import Detections, detect
-from gaufuse.distributed import World
+from gaufuse.distributed import Share, World
 from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, make_labels
@@ -165,8 +166,7 @@ class Trainer:
         if not self.world.is_first:  # the same order, another dropout
             torch.manual_seed((config.seed + self.world.rank) * 1_000_003 + epoch)
         totals: dict[str, torch.Tensor] = {}
-        for share in self.world.steps(order, config.data.batch_size):
-            batch = self.training.batch(share.videos).to(self.device)
+        for share, batch in self._shares(order):
             target = self.labels.target(batch, target_at(config, epoch))
             for name, loss in self.step(batch, target, epoch, share).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
@@ -183,6 +183,13 @@ class Trainer:
             epoch, "time", {"epoch_seconds": seconds, "videos_per_second": len(order) / seconds}
         )
         return losses
+
+    def _shares(self, videos: list[int]) -> Iterator[tuple[Share, Batch]]:
+        """This process's share of each step, and its videos on the device."""
+        shares = list(self.world.steps(videos, self.config.data.batch_size))
+        batches = self.training.batches_of([share.videos for share in shares])
+        for share, batch in zip(shares, batches, strict=True):
+            yield share, batch.to(self.device)
 
     def _after_epoch(self, phase_ends: set[int]) -> None:
         config, epoch = self.config, self.epoch
@@ -209,8 +216,7 @@ class Trainer:
     def _fill_memory(self) -> None:
         self.model.eval()
         videos = list(range(len(self.training)))
-        for share in self.world.steps(videos, self.config.data.batch_size):
-            batch = self.training.batch(share.videos).to(self.device)
+        for share, batch in self._shares(videos):
             outputs = self.model(batch.features, batch.mask)
             self.step.remember(Candidates.of(outputs), batch.labels, share)
 
@@ -299,14 +305,18 @@ class Trainer:
         return detect(model, self.testing, self.config, self.device, self.world)
 
     def _table(self) -> list[tuple[str, list[float], float]]:
+        """Evaluations at the end of each phase, and the one that is the result."""
         names = {"none": "base model", "labels": "pseudo labels", "delta": "delta labels"}
+        chosen, ends = self._chosen(), phase_ends(self.config)
         return [
             (
-                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}",
+                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}"
+                + (", chosen" if entry is chosen and self.config.selection.by != "last" else ""),
                 entry["map"],
                 entry["average_map"],
             )
             for entry in self.evaluations
+            if entry is chosen or entry["epoch"] in ends
         ]
 
     def _training_state(self) -> dict[str, Any]:
