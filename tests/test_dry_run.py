@@ -11,7 +11,7 @@ import torch
 
 from gaufuse import dry_run
 from gaufuse.cli.main import main
-from gaufuse.trainer import Trainer
+from gaufuse.training_step import TrainingStep
 from training_setups import SHORT, tiny_dataset
 
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
@@ -86,7 +86,7 @@ def test_a_step_that_fails(data, tmp_path, capsys, monkeypatch):
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 TiB\nand so on")
 
-    monkeypatch.setattr(Trainer, "_step", out_of_memory)
+    monkeypatch.setattr(TrainingStep, "__call__", out_of_memory)
     assert try_out(data, tmp_path / "run") == 2
     assert "a step on the longest videos fails: CUDA out of memory" in capsys.readouterr().err
 

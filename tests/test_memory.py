@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from gaufuse.memory import ClassMemory
+from gaufuse.memory import Candidates, ClassMemory
 
 CLASSES, SIZE, DIM, K = 4, 2, 3, 5
 
 
-def outputs(seed: int) -> SimpleNamespace:
+def outputs(seed: int) -> Candidates:
     generator = torch.Generator().manual_seed(seed)
-    return SimpleNamespace(
+    return Candidates(
         representatives=torch.randn(3, K, DIM, generator=generator),
         representative_scores=torch.rand(3, K, CLASSES + 1, generator=generator),
     )
@@ -23,7 +21,7 @@ def outputs(seed: int) -> SimpleNamespace:
 LABELS = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]])
 
 
-def expected(batches: list[SimpleNamespace], label: int) -> list[tuple[float, list[float]]]:
+def expected(batches: list[Candidates], label: int) -> list[tuple[float, list[float]]]:
     seen = [
         (float(batch.representative_scores[b, k, label]), batch.representatives[b, k].tolist())
         for batch in batches

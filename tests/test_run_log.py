@@ -72,3 +72,22 @@ def test_resume_before_the_first_checkpoint_starts_from_the_beginning(tmp_path, 
     epochs = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert epochs[0] == 1
     assert epochs.count(1) == 1
+
+
+def test_tensorboard_has_the_same_and_the_times(folder):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with open_log(folder, 0) as log:
+        log.write(1, "losses", {"foreground": 0.5})
+        log.write(2, "losses", {"foreground": 0.25})
+        log.write(2, "evaluation", {"average_map": 30.0, "map": [40.0, 20.0]})
+        log.scalars(1, "time", {"epoch_seconds": 2.0})
+    with open_log(folder, 1) as log:  # epoch 2 is done again
+        log.write(2, "losses", {"foreground": 0.125})
+    events = reader.EventAccumulator(str(folder.tensorboard))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {
+        "losses/foreground", "time/epoch_seconds", "evaluation/average_map",
+    }  # fmt: skip
+    losses = [(event.step, event.value) for event in events.Scalars("losses/foreground")]
+    assert losses == [(1, 0.5), (2, 0.125)]
+    assert "epoch_seconds" not in folder.log.read_text()

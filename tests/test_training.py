@@ -163,6 +163,22 @@ def test_label_bank_targets(dataset):
     assert (target.values[1, length:] == 0).all()
 
 
+def test_a_label_bank_is_stored_by_its_columns():
+    bank = LabelBank()
+    labels = torch.zeros(50, 200)
+    labels[:, 7] = torch.rand(50)
+    labels[3, 150] = 0.5
+    bank.replace([labels, torch.zeros(4, 200)])
+    state = bank.state_dict()
+    assert state["previous"] is None
+    assert state["current"][0]["columns"].tolist() == [7, 150]
+    assert sum(video["values"].untyped_storage().nbytes() for video in state["current"]) == 400
+    other = LabelBank()
+    other.load_state_dict(state)
+    assert all(map(torch.equal, other.current, bank.current))
+    assert other.previous is None
+
+
 @pytest.mark.gpu
 def test_a_run_on_the_gpu_agrees_with_the_cpu(dataset, tmp_path):
     """Without dropout both draw no random numbers but the order of videos."""

@@ -93,8 +93,12 @@ class VideoSubset:
 
     def batches(self, size: int, order: list[int] | None = None) -> Iterator[Batch]:
         order = list(range(len(self))) if order is None else order
-        for first in range(0, len(order), size):
-            yield self.batch(order[first : first + size])
+        parts = [order[first : first + size] for first in range(0, len(order), size)]
+        return self.batches_of(parts)
+
+    def batches_of(self, parts: list[list[int]]) -> Iterator[Batch]:
+        """A batch of each list of videos."""
+        return map(self.batch, parts)
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,35 @@ import torch
 
 from gaufuse.config import Config
 from gaufuse.dataset import VideoSubset
+from gaufuse.distributed import World
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
 
 Detections = dict[str, list[dict]]
 
 
-@torch.no_grad()
 def detect(
-    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    device: torch.device,
+    world: World | None = None,
 ) -> Detections:
-    """{video: [{"segment": [start, end] in seconds, "label", "score"}]}, by descending score.
+    """{video: [{"segment": [start, end] in seconds, "label", "score"}]}, by descending score; each
+    process of the world looks at a share of the videos and has the detections of all.
 
     Stored segments end one snippet past the run, as the release's do, and are clipped to the video.
     """
+    world = world or World()
+    own = subset.select(world.share(range(len(subset))))
+    parts = world.gather(_detect(model, own, config, device))
+    return {video: detections for part in parts for video, detections in part.items()}
+
+
+@torch.no_grad()
+def _detect(
+    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+) -> Detections:
     was_training = model.training
     model.eval()
     testing = config.testing
@@ -60,16 +75,22 @@ def detect(
 
 @torch.no_grad()
 def score_videos(
-    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    device: torch.device,
+    world: World | None = None,
 ) -> torch.Tensor:
     """(V, C) video scores on the CPU: how sure the model is that a video shows a class."""
+    world = world or World()
     was_training = model.training
     model.eval()
-    scores = []
-    for batch in subset.batches(config.data.batch_size):
+    own = subset.select(world.share(range(len(subset))))
+    scores = [torch.zeros(0, subset.labels.shape[1])]
+    for batch in own.batches(config.data.batch_size):
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask)
         top = config.loss.top_fraction
         scores.append(video_scores(outputs, batch.mask, top, config.testing).cpu())
     model.train(was_training)
-    return torch.cat(scores)
+    return torch.cat(world.gather(torch.cat(scores)))

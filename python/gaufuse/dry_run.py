@@ -53,44 +53,24 @@ def dry_run(trainer: Trainer, console: Console, replaceable: bool) -> None:
         ValueError: with the problems that were found.
     """
     found = Findings()
-    _check_data(trainer, console, found)
+    lengths = _check_data(trainer, console, found)
     _check_output(trainer.folder.root, replaceable, found)
     found.rows.append(("device", f"{trainer.device}, {torch.get_num_threads()} CPU threads"))
     if not found.problems:
-        _try_steps(trainer, found)
+        _try_steps(trainer, lengths, found)
     console.print(found.table())
     if found.problems:
         raise ValueError("the dry run found: " + "; ".join(found.problems))
 
 
-def _check_data(trainer: Trainer, console: Console, found: Findings) -> None:
+def _check_data(trainer: Trainer, console: Console, found: Findings) -> list[int]:
+    """Reads every video; the lengths of those to train on."""
     info = trainer.dataset.info
     found.rows.append(("data", f"{info.name}, {len(info.classes)} classes, {info.root}"))
-    subsets = {"training": trainer.training, "validation": trainer.validation}
-    for name, subset in (subsets | {"testing": trainer.testing}).items():
-        if subset is None:
-            continue
-        videos = track(
-            range(len(subset)),
-            f"reading {name} features",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        lengths = []
-        for video in videos:
-            try:
-                lengths.append(int(subset.batch([video]).lengths[0]))
-            except (OSError, ValueError) as error:
-                found.problems.append(str(error))
-        segments = sum(len(entry.labels) for entry in subset.annotations.values())
-        found.rows.append(
-            (
-                f"{name} videos",
-                f"{len(subset)}; {min(lengths, default=0)} to {max(lengths, default=0)} snippets; "
-                f"{float(subset.labels.sum(1).mean()):.1f} labels a video; {segments} segments",
-            )
-        )
+    lengths = _read(trainer.training, "training", console, found)
+    if trainer.validation is not None:
+        _read(trainer.validation, "validation", console, found)
+    _read(trainer.testing, "testing", console, found)
     absent = [
         label
         for label, count in zip(info.classes, trainer.training.labels.sum(0), strict=True)
@@ -103,6 +83,32 @@ def _check_data(trainer: Trainer, console: Console, found: Findings) -> None:
         )
     if not any(len(entry.labels) for entry in trainer.testing.annotations.values()):
         found.problems.append("no test video has an annotation: there is nothing to evaluate on")
+    return lengths
+
+
+def _read(subset: VideoSubset, name: str, console: Console, found: Findings) -> list[int]:
+    videos = track(
+        range(len(subset)),
+        f"reading {name} features",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    lengths = []
+    for video in videos:
+        try:
+            lengths.append(int(subset.batch([video]).lengths[0]))
+        except (OSError, ValueError) as error:
+            found.problems.append(str(error))
+    segments = sum(len(entry.labels) for entry in subset.annotations.values())
+    found.rows.append(
+        (
+            f"{name} videos",
+            f"{len(subset)}; {min(lengths, default=0)} to {max(lengths, default=0)} snippets; "
+            f"{float(subset.labels.sum(1).mean()):.1f} labels a video; {segments} segments",
+        )
+    )
+    return lengths
 
 
 def _check_output(root: Path, replaceable: bool, found: Findings) -> None:
@@ -116,11 +122,10 @@ def _check_output(root: Path, replaceable: bool, found: Findings) -> None:
         )
 
 
-def _try_steps(trainer: Trainer, found: Findings) -> None:
+def _try_steps(trainer: Trainer, lengths: list[int], found: Findings) -> None:
     """One step on the longest videos, for memory; then what a whole run would take."""
-    config, training = trainer.config, trainer.training
-    lengths = [int(training.batch([i]).lengths[0]) for i in range(len(training))]
-    by_length = sorted(range(len(training)), key=lambda i: -lengths[i])
+    config = trainer.config
+    by_length = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     longest = by_length[: config.data.batch_size]
     middle = by_length[(len(by_length) - len(longest)) // 2 :][: len(longest)]
     # The last epoch without labels: with the memory's branch, which costs more than labels do.
@@ -128,7 +133,7 @@ def _try_steps(trainer: Trainer, found: Findings) -> None:
     trainer.model.train()
     try:
         with _SavedBytes() as saved:
-            losses = trainer._step(training.batch(longest).to(trainer.device))
+            losses = _step(trainer, longest)
         longest_seconds = _seconds(trainer, lambda: _step(trainer, longest))
     except (RuntimeError, MemoryError) as error:  # out of memory is a RuntimeError of torch's
         found.problems.append(f"a step on the longest videos fails: {str(error).splitlines()[0]}")
@@ -147,8 +152,9 @@ def _try_steps(trainer: Trainer, found: Findings) -> None:
     found.rows.append(("the whole run", _whole_run(trainer, middle)))
 
 
-def _step(trainer: Trainer, videos: list[int]) -> None:
-    trainer._step(trainer.training.batch(videos).to(trainer.device))
+def _step(trainer: Trainer, videos: list[int]) -> dict[str, torch.Tensor]:
+    batch = trainer.training.batch(videos).to(trainer.device)
+    return trainer.step(batch, None, trainer.epoch)
 
 
 def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: Findings) -> None:

@@ -10,6 +10,7 @@ import gaufuse_ext as gx
 from gaufuse.config import Config, SelectionConfig
 from gaufuse.dataset import VideoSubset
 from gaufuse.detect import Detections, detect, score_videos
+from gaufuse.distributed import World
 from gaufuse.model import SnippetModel
 
 
@@ -39,13 +40,18 @@ def _all_classes(detections: Detections, subset: VideoSubset) -> bool:
 
 
 def validation_score(
-    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    device: torch.device,
+    world: World | None = None,
 ) -> float:
     """What an epoch is chosen by, in percent: average detection mAP, or classification mAP where
     the videos have labels but no segments (or the configuration wants it)."""
     if selection_metric(config.selection, subset) == "detection":
-        return detection_score(detect(model, subset, config, device), subset, config).average_map
-    return classification_map(score_videos(model, subset, config, device), subset.labels)
+        detections = detect(model, subset, config, device, world)
+        return detection_score(detections, subset, config).average_map
+    return classification_map(score_videos(model, subset, config, device, world), subset.labels)
 
 
 def selection_metric(selection: SelectionConfig, subset: VideoSubset) -> str:

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 import gaufuse_ext as gx
 from gaufuse.config import Config, LinproConfig, TargetPhase
 from gaufuse.dataset import Batch, VideoSubset
+from gaufuse.distributed import World
 from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
@@ -25,6 +26,25 @@ class LabelStatistics:
     instances: float  # fused instances per labelled class of a video
     residual: float  # LinPro's residual per instance
     relaxed: int  # groups whose constraints were infeasible
+
+
+@dataclass(frozen=True)
+class ClassColumns:
+    """Labels (T, C) of one video as the columns that are not zero: with 200 classes, one or two."""
+
+    columns: torch.Tensor  # (N,) int64
+    values: torch.Tensor  # (T, N)
+    classes: int
+
+    @classmethod
+    def of(cls, labels: torch.Tensor) -> ClassColumns:
+        columns = labels.any(0).nonzero().squeeze(1)
+        return cls(columns, labels[:, columns], labels.shape[1])
+
+    def to_dense(self) -> torch.Tensor:
+        labels = self.values.new_zeros(len(self.values), self.classes)
+        labels[:, self.columns] = self.values
+        return labels
 
 
 class LabelBank:
@@ -51,11 +71,19 @@ class LabelBank:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
         return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
-    def state_dict(self) -> dict[str, list[torch.Tensor] | None]:
-        return {"current": self.current, "previous": self.previous}
+    def state_dict(self) -> dict[str, list[dict] | None]:
+        return {"current": _pack(self.current), "previous": _pack(self.previous)}
 
-    def load_state_dict(self, state: dict[str, list[torch.Tensor] | None]) -> None:
-        self.current, self.previous = state["current"], state["previous"]
+    def load_state_dict(self, state: dict[str, list[dict] | None]) -> None:
+        self.current, self.previous = _unpack(state["current"]), _unpack(state["previous"])
+
+
+def _pack(labels: list[torch.Tensor] | None) -> list[dict] | None:
+    return None if labels is None else [vars(ClassColumns.of(video)) for video in labels]
+
+
+def _unpack(state: list[dict] | None) -> list[torch.Tensor] | None:
+    return None if state is None else [ClassColumns(**video).to_dense() for video in state]
 
 
 def linpro(
@@ -88,16 +116,37 @@ def make_labels(
     refresh: int,
     device: torch.device,
     previous: list[torch.Tensor] | None = None,
+    world: World | None = None,
 ) -> tuple[list[torch.Tensor], LabelStatistics]:
-    """Labels of all training videos by the model as it is, in evaluation mode.
+    """Labels of all training videos by the model as it is, in evaluation mode; each process of the
+    world makes a share of them.
 
     (The release makes them in training mode, so that dropout noise is in its labels.)
     """
+    world = world or World()
     was_training = model.training
     model.train(config.release_quirks.dropout_in_labels)
+    own = subset.select(world.share(range(len(subset))))
+    made = world.gather(_make_own_labels(model, own, config, refresh, device))
+    model.train(was_training)
+    labels = [label.to_dense() for part, _ in made for label in part]
+    instances, residual, relaxed, groups = (sum(x) for x in zip(*(c for _, c in made), strict=True))
+    return labels, LabelStatistics(
+        *_coverage(labels, subset.labels),
+        _change(labels, previous),
+        instances / max(1, groups),
+        residual / max(1.0, instances),
+        relaxed,
+    )
+
+
+def _make_own_labels(
+    model: SnippetModel, subset: VideoSubset, config: Config, refresh: int, device: torch.device
+) -> tuple[list[ClassColumns], tuple[float, float, int, int]]:
+    """Labels of the subset, and their numbers of instances, residual, relaxed and all groups."""
     temperatures = config.labels.temperature
     temperature = temperatures[min(refresh, len(temperatures) - 1)]
-    labels: list[torch.Tensor] = []
+    labels: list[ClassColumns] = []
     instances = residual = 0.0
     groups_seen = relaxed = 0
     for batch in subset.batches(config.data.batch_size):
@@ -121,19 +170,15 @@ def make_labels(
         )
         padded = torch.zeros(*batch.mask.shape, batch.labels.shape[1], device=device)
         padded[groups.video, :, groups.label] = solved.labels
-        labels += [row[:length].cpu() for row, length in zip(padded, batch.lengths, strict=True)]
+        labels += [
+            ClassColumns.of(row[:length].cpu())
+            for row, length in zip(padded, batch.lengths, strict=True)
+        ]
         instances += float(fused.counts.sum())
         residual += float(solved.residual.sum())
         relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
         groups_seen += len(solved.status)
-    model.train(was_training)
-    return labels, LabelStatistics(
-        *_coverage(labels, subset.labels),
-        _change(labels, previous),
-        instances / max(1, groups_seen),
-        residual / max(1.0, instances),
-        relaxed,
-    )
+    return labels, (instances, residual, relaxed, groups_seen)
 
 
 def _coverage(labels: list[torch.Tensor], known: torch.Tensor) -> tuple[float, float]:

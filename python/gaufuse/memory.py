@@ -6,9 +6,23 @@ video uses the memory of its own classes, unless asked to do as the release does
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from gaufuse.model import Outputs
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the memory chooses from, of B videos, without gradient."""
+
+    representatives: torch.Tensor  # (B, K, D)
+    representative_scores: torch.Tensor  # (B, K, C + 1) probabilities
+
+    @classmethod
+    def of(cls, outputs: Outputs) -> Candidates:
+        return cls(outputs.representatives.detach(), outputs.representative_scores.detach())
 
 
 class ClassMemory:
@@ -29,18 +43,18 @@ class ClassMemory:
         self.scores.fill_(-torch.inf)
 
     @torch.no_grad()
-    def update(self, outputs: Outputs, labels: torch.Tensor) -> None:
+    def update(self, candidates: Candidates, labels: torch.Tensor) -> None:
         """Merges the representatives of a batch into the memory of their videos' classes.
 
         labels: (B, C) multi-hot.
         """
         size = self.scores.shape[1]
-        candidates = outputs.representatives.detach().flatten(0, 1)  # (B K, D)
-        scores = outputs.representative_scores[..., :-1].detach()  # (B, K, C)
+        rows = candidates.representatives.flatten(0, 1)  # (B K, D)
+        scores = candidates.representative_scores[..., :-1]  # (B, K, C)
         scores = torch.where(labels.unsqueeze(1) > 0, scores, -torch.inf).flatten(0, 1)
         merged = torch.cat([self.scores, scores.T], dim=1)  # (C, size + B K)
         best, index = merged.topk(size, dim=1)
-        from_batch = candidates[(index - size).clamp(min=0)]
+        from_batch = rows[(index - size).clamp(min=0)]
         own = index.clamp(max=size - 1).unsqueeze(-1).expand(-1, -1, self.rows.shape[-1])
         kept = self.rows.gather(1, own)
         self.rows = torch.where((index < size).unsqueeze(-1), kept, from_batch)

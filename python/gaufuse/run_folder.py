@@ -15,6 +15,7 @@ import torch
 import gaufuse_ext as gx
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.dataset import VideoSubset
+from gaufuse.distributed import World
 from gaufuse.files import (
     ensure_writable_folder,
     remove_folder,
@@ -99,7 +100,11 @@ def prepare_folder(root: str | Path, resume: bool, overwrite: bool) -> RunFolder
 
 
 def describe_run(
-    folder: RunFolder, device: torch.device, subsets: dict[str, VideoSubset], start_epoch: int
+    folder: RunFolder,
+    device: torch.device,
+    subsets: dict[str, VideoSubset],
+    start_epoch: int,
+    world: World,
 ) -> None:
     """Writes run.json. Every start of the run, also one that goes on, is an entry of "starts"."""
     starts = []
@@ -114,6 +119,7 @@ def describe_run(
             "after_epoch": start_epoch,
             "command": shlex.join(sys.argv),
             "device": _device_name(device),
+            "processes": world.size,
             "threads": torch.get_num_threads(),
             "versions": {
                 "gaufuse": gx.build_info()["version"],
@@ -125,7 +131,7 @@ def describe_run(
     info = next(iter(subsets.values())).info
     data = {
         "name": info.name,
-        "folder": str(info.root),
+        "folder": str(info.root.resolve()),
         "classes": info.classes,
         "feature_dim": info.feature_dim,
         "snippet_seconds": info.snippet_seconds,

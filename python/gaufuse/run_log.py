@@ -18,23 +18,30 @@ class RunLog:
     Only what a repeated run repeats is in log.jsonl; times go to TensorBoard.
     """
 
-    def __init__(self, folder: RunFolder, epoch: int, console: Console):
-        """epoch: the finished epochs; records of later ones are of a run that was cut off."""
-        write_text(folder.log, _records_up_to(folder.log, epoch))
-        self._file = folder.log.open("a")
-        self._tensorboard = _tensorboard(folder.tensorboard, epoch, console)
+    def __init__(self, folder: RunFolder | None, epoch: int, console: Console):
+        """Args:
+        folder: None for a process that does not write.
+        epoch: the finished epochs; records of later ones are of a run that was cut off.
+        """
+        self._file = self._tensorboard = None
+        if folder is not None:
+            write_text(folder.log, _records_up_to(folder.log, epoch))
+            self._file = folder.log.open("a")
+            self._tensorboard = _tensorboard(folder.tensorboard, epoch, console)
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
 
     def write(self, epoch: int, kind: str, values: dict) -> None:
-        self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
+            self._file.flush()
         self.scalars(epoch, kind, values)
 
     def scalars(self, epoch: int, kind: str, values: dict) -> None:
@@ -47,7 +54,8 @@ class RunLog:
 
     def sync(self) -> None:
         """To the disk: before a checkpoint says that these epochs are over."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
 
 def _records_up_to(path: Path, epoch: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -22,12 +23,13 @@ from gaufuse.checkpoint import (
     save_checkpoint,
 )
 from gaufuse.config import Config, dump_config
-from gaufuse.dataset import Dataset
+from gaufuse.dataset import Batch, Dataset
 from gaufuse.detect import Detections, detect
+from gaufuse.distributed import Share, World
 from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, make_labels
-from gaufuse.memory import ClassMemory
+from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
 from gaufuse.run_folder import RunFolder, describe_run
 from gaufuse.run_log import RunLog
@@ -54,8 +56,10 @@ class Trainer:
         folder: RunFolder,
         device: torch.device,
         console: Console,
+        world: World | None = None,
     ):
         self.dataset = dataset
+        self.world = world or World()
         self.training, self.testing = dataset.training, dataset.testing
         self.validation = None  # training videos that only choose the epoch
         if config.selection.by == "validation":
@@ -86,7 +90,7 @@ class Trainer:
             config.release_quirks.memory_of_first_class,
         )
         self.labels = LabelBank()
-        self.step = TrainingStep(self.model, self.optimizer, self.memory, config)
+        self.step = TrainingStep(self.model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
         self.evaluations: list[dict] = []
         self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
@@ -116,15 +120,13 @@ class Trainer:
         """Trains to the last epoch and returns what metrics.json holds."""
         config = self.config
         started = time.monotonic()
-        write_text(self.folder.config, dump_config(config))
-        subsets = {"training": self.training, "testing": self.testing}
-        if self.validation is not None:
-            subsets["validation"] = self.validation
-        describe_run(self.folder, self.device, subsets, self.epoch)
         self._saved_at = started
+        self.world.first_does(self._describe)
         ends = phase_ends(config)
         with (
-            RunLog(self.folder, self.epoch, self.console) as self._log,
+            RunLog(
+                self.folder if self.world.is_first else None, self.epoch, self.console
+            ) as self._log,
             report.ProgressLine(
                 self.console, "training", config.schedule.epochs, self.epoch
             ) as progress,
@@ -144,6 +146,13 @@ class Trainer:
         )
         return metrics
 
+    def _describe(self) -> None:
+        write_text(self.folder.config, dump_config(self.config))
+        subsets = {"training": self.training, "testing": self.testing}
+        if self.validation is not None:
+            subsets["validation"] = self.validation
+        describe_run(self.folder, self.device, subsets, self.epoch, self.world)
+
     # One epoch
 
     def _train_epoch(self) -> dict[str, float]:
@@ -154,13 +163,15 @@ class Trainer:
         self.model.train()
         started = time.monotonic()
         order = torch.randperm(len(self.training)).tolist()
+        if not self.world.is_first:  # the same order, another dropout
+            torch.manual_seed((config.seed + self.world.rank) * 1_000_003 + epoch)
         totals: dict[str, torch.Tensor] = {}
-        for batch in self.training.batches(config.data.batch_size, order):
-            batch = batch.to(self.device)
+        for share, batch in self._shares(order):
             target = self.labels.target(batch, target_at(config, epoch))
-            for name, loss in self.step(batch, target, epoch).items():
+            for name, loss in self.step(batch, target, epoch, share).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
-        losses = {name: float(total) / len(order) for name, total in totals.items()}
+        summed = self.world.sum(torch.stack(list(totals.values())).double()).tolist()
+        losses = {name: total / len(order) for name, total in zip(totals, summed, strict=True)}
         if not all(map(math.isfinite, losses.values())):
             raise RuntimeError(
                 f"the loss is not finite in epoch {epoch}: {losses}; lower the learning rate. "
@@ -173,6 +184,13 @@ class Trainer:
         )
         return losses
 
+    def _shares(self, videos: list[int]) -> Iterator[tuple[Share, Batch]]:
+        """This process's share of each step, and its videos on the device."""
+        shares = list(self.world.steps(videos, self.config.data.batch_size))
+        batches = self.training.batches_of([share.videos for share in shares])
+        for share, batch in zip(shares, batches, strict=True):
+            yield share, batch.to(self.device)
+
     def _after_epoch(self, phase_ends: set[int]) -> None:
         config, epoch = self.config, self.epoch
         if epoch == config.memory.start:
@@ -184,7 +202,7 @@ class Trainer:
         refresh = refresh_index(config, epoch)
         if refresh is not None:
             self._refresh_labels(refresh)
-        if evaluated or self._checkpoint_is_due():
+        if self.world.is_first and (evaluated or self._checkpoint_is_due()):
             self._save()
 
     def _checkpoint_is_due(self) -> bool:
@@ -197,9 +215,10 @@ class Trainer:
     @torch.no_grad()
     def _fill_memory(self) -> None:
         self.model.eval()
-        for batch in self.training.batches(self.config.data.batch_size):
-            batch = batch.to(self.device)
-            self.memory.update(self.model(batch.features, batch.mask), batch.labels)
+        videos = list(range(len(self.training)))
+        for share, batch in self._shares(videos):
+            outputs = self.model(batch.features, batch.mask)
+            self.step.remember(Candidates.of(outputs), batch.labels, share)
 
     def _refresh_labels(self, refresh: int) -> None:
         labels, statistics = make_labels(
@@ -209,6 +228,7 @@ class Trainer:
             refresh,
             self.device,
             self.labels.current,
+            self.world,
         )
         self.labels.replace(labels)
         self.memory.clear()
@@ -224,13 +244,13 @@ class Trainer:
     # Evaluation and files
 
     def _evaluate(self) -> None:
-        detections = detect(self.model, self.testing, self.config, self.device)
+        detections = detect(self.model, self.testing, self.config, self.device, self.world)
         score = detection_score(detections, self.testing, self.config)
         entry = {"epoch": self.epoch, "map": score.map, "average_map": score.average_map}
         note = ""
         if self.validation is not None:
             entry["validation"] = validation_score(
-                self.model, self.validation, self.config, self.device
+                self.model, self.validation, self.config, self.device, self.world
             )
             metric = selection_metric(self.config.selection, self.validation)
             note = f", {metric} mAP of the validation videos {entry['validation']:.2f}"
@@ -266,8 +286,12 @@ class Trainer:
             "evaluations": self.evaluations,
         }
         results = self._detections_after(chosen["epoch"])
-        write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
-        write_json(self.folder.metrics, metrics)  # last: it says that the run has ended
+
+        def write() -> None:
+            write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
+            write_json(self.folder.metrics, metrics)  # last: it says that the run has ended
+
+        self.world.first_does(write)
         return metrics
 
     def _detections_after(self, epoch: int) -> Detections:
@@ -278,17 +302,21 @@ class Trainer:
             state = load_checkpoint(checkpoints_in(self.folder.checkpoints)[epoch], training=False)
             model = copy.deepcopy(self.model)
             model.load_state_dict(state.model)
-        return detect(model, self.testing, self.config, self.device)
+        return detect(model, self.testing, self.config, self.device, self.world)
 
     def _table(self) -> list[tuple[str, list[float], float]]:
+        """Evaluations at the end of each phase, and the one that is the result."""
         names = {"none": "base model", "labels": "pseudo labels", "delta": "delta labels"}
+        chosen, ends = self._chosen(), phase_ends(self.config)
         return [
             (
-                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}",
+                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}"
+                + (", chosen" if entry is chosen and self.config.selection.by != "last" else ""),
                 entry["map"],
                 entry["average_map"],
             )
             for entry in self.evaluations
+            if entry is chosen or entry["epoch"] in ends
         ]
 
     def _training_state(self) -> dict[str, Any]:

@@ -7,13 +7,16 @@ video) comes with the batch.
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from gaufuse.config import Config
 from gaufuse.dataset import Batch
-from gaufuse.losses import LossWeights, SnippetTarget, step_losses
-from gaufuse.memory import ClassMemory
+from gaufuse.distributed import Share, World
+from gaufuse.losses import LossWeights, SnippetTarget
+from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
 from gaufuse.schedule import label_weight_at, value_at
+from gaufuse.step_losses import StepLosses
 
 
 class TrainingStep:
@@ -29,47 +32,58 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         memory: ClassMemory,
         config: Config,
+        world: World | None = None,
     ):
         model.bfloat16 = config.training.precision == "bf16"
         self.model = model
         self.optimizer = optimizer
         self.memory = memory
         self.config = config
-        self._forward = torch.compile(model, dynamic=True) if config.training.compile else model
+        self.world = world or World()
+        forward = torch.compile(model, dynamic=True) if config.training.compile else model
+        self._losses: nn.Module = StepLosses(forward, config)
+        if self.world.size > 1:
+            self._losses = self._losses.distributed()
 
     def __call__(
-        self, batch: Batch, target: SnippetTarget | None, epoch: int
+        self, batch: Batch, target: SnippetTarget | None, epoch: int, share: Share | None = None
     ) -> dict[str, torch.Tensor]:
-        """The weighted losses by name, each (B,), before the update.
+        """The weighted losses by name, each (videos that count,), before the update.
 
         Args:
             batch: on the model's device.
             target: what snippets are trained on; None before the first refresh.
             epoch: counted from 1; sets the weights of losses and whether there is a memory.
+            share: which of the step's videos these are, where several processes train together.
         """
         config = self.config
+        share = share or Share(batch.videos, [len(batch.videos)], rank=0)
         remembering = epoch > config.memory.start
-        recalled = remembered = None
-        if remembering:
-            recalled = self.memory.recall(batch.labels, batch.most_labels)
-            remembered = recalled[1].any(1)
-        outputs = self._forward(batch.features, batch.mask, recalled)
-        losses = step_losses(
-            outputs,
-            batch.labels,
-            batch.mask,
-            remembered,
+        recalled = self.memory.recall(batch.labels, batch.most_labels) if remembering else None
+        losses, candidates = self._losses(
+            batch,
+            recalled,
             target,
-            config.loss,
             LossWeights(
                 spl=value_at(config.loss.spl_weight, epoch), label=label_weight_at(config, epoch)
             ),
         )
-        per_video = torch.stack(list(losses.values())).sum(0)
-        total = per_video.sum() if config.optimizer.gradient == "sum" else per_video.mean()
+        losses = {name: loss[: share.count] for name, loss in losses.items()}
+        # DDP averages the processes' gradients, so that this is the sum over all their videos.
+        total = self.world.size * torch.stack(list(losses.values())).sum(0).sum()
+        if config.optimizer.gradient == "mean":
+            total = total / share.total
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self.optimizer.step()
         if remembering:
-            self.memory.update(outputs, batch.labels)
+            self.remember(candidates, batch.labels, share)
         return losses
+
+    def remember(self, candidates: Candidates, labels: torch.Tensor, share: Share) -> None:
+        """The same update in every process: with the representatives of the whole step."""
+        whole = Candidates(
+            self.world.gather_rows(candidates.representatives, share),
+            self.world.gather_rows(candidates.representative_scores, share),
+        )
+        self.memory.update(whole, self.world.gather_rows(labels, share))

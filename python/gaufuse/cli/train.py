@@ -9,6 +9,10 @@ the folder's own train.toml, else a preset chosen by how many classes its videos
   gaufuse train my_config.toml --output runs/second --dry-run
   gaufuse train my_config.toml --output runs/second --resume
 
+Several processes, a GPU each, or CPU cores:
+
+  torchrun --nproc-per-node 2 -m gaufuse train data/my_videos --output runs/first
+
 RUN then holds config.toml (resolved), checkpoints/, metrics.json, predictions.json, log.jsonl,
 TensorBoard files, and run.json, which says what each is.
 """
@@ -24,6 +28,7 @@ from rich.console import Console
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
+from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.run_folder import RunFolder, prepare_folder
 from gaufuse.trainer import Trainer
@@ -50,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument(
+        "--peer-timeout",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="with torchrun: how long a process waits for another one (default: 600)",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="check data, memory, device and one step, estimate the time, and write nothing",
@@ -62,26 +74,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    console = Console()
     if options.threads is not None:
         if options.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
+    device = local_device(_device(options.device))
+    with joined(device, options.peer_timeout) as world:
+        _train(options, device, world, Console(quiet=not world.is_first))
+
+
+def _train(
+    options: argparse.Namespace, device: torch.device, world: World, console: Console
+) -> None:
     overrides = list(options.set)
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, console)
-    device = _device(options.device)
+    folder = RunFolder(Path(options.output))
     if options.dry_run:
-        planned = Trainer(dataset, config, RunFolder(Path(options.output)), device, console)
-        dry_run(planned, console, options.resume or options.overwrite)
+        if world.size > 1:
+            raise ValueError("--dry-run is for one process: leave torchrun out")
+        dry_run(
+            Trainer(dataset, config, folder, device, console),
+            console,
+            options.resume or options.overwrite,
+        )
         return
-    folder = prepare_folder(options.output, options.resume, options.overwrite)
+    world.first_does(lambda: prepare_folder(folder.root, options.resume, options.overwrite))
+    processes = f", {world.size} processes" if world.size > 1 else ""
     console.print(
         f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} test "
-        f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on {device}"
+        f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on "
+        f"{device}{processes}"
     )
-    trainer = Trainer(dataset, config, folder, device, console)
+    trainer = Trainer(dataset, config, folder, device, console, world)
     if options.resume and latest_checkpoint(folder.checkpoints) is None:
         console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
     elif options.resume:
