@@ -174,6 +174,7 @@ def linpro_labels(
     )
     if formulation == "released":
         terms = RELEASED
+    terms, unit = terms.in_own_unit()
     groups, device = len(segments), segments.device
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, groups, device).cpu()
@@ -200,7 +201,7 @@ def linpro_labels(
         status[g] = _solve_by_highs(g, terms, instances, found)
         used[g] = "highs"
 
-    values = (x.to(segments) for x in (found.labels, found.objective, found.residual))
+    values = (x.to(segments) for x in (found.labels, found.objective * unit, found.residual))
     proofs = (found.gap.to(device), found.pivots.to(device))
     if not batched:
         values, proofs = ((x.squeeze(0) for x in group) for group in (values, proofs))
