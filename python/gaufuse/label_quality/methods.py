@@ -69,6 +69,8 @@ def labellings(selection: Selection, quick: bool) -> list[Labelling]:
 def _variants() -> Iterator[Labelling]:
     """The default with one thing changed."""
     for changed in (
+        {"sparsity_weight": 0.0},
+        {"sparsity_weight": 1e-4},
         {"weights": "confidence"},
         {"weights": "exponential"},
         {"variation_weight": 0.1},
@@ -91,6 +93,8 @@ def _term_weights(small: bool) -> Iterator[Labelling]:
         (0.1, 0.0, 1.0),
         (0.0, 0.1, 1.0),
         (0.05, 0.05, 1.0),
+        (0.07, 0.05, 1.0),
+        (0.08, 0.04, 1.0),
         (0.1, 0.1, 1.0),
         (0.2, 0.1, 1.0),
     ]
