@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import gaufuse_ext as gx
+from gaufuse.cli import label
 from gaufuse.cli.main import COMMANDS, main
 from training_setups import SHORT, tiny_dataset
 
@@ -118,6 +120,33 @@ def test_label_segments(predictions, truth, tmp_path):
         column = labels["v1"][:, 0]
     assert (column[2:6] > 0.5).all()
     assert (column[8:] == 0).all()
+
+
+def test_label_settings(predictions, tmp_path, monkeypatch):
+    """Settings reach LinPro and are written down; how many groups it gets at once changes
+    nothing."""
+    arguments = ["--no-fusion", "--prices", "instance", "--anchor-weight", "0"]
+    arguments += ["--confidence-weight", "1", "--weights", "confidence"]
+    for folder, at_once in (("all", label.MOST_LABELS), ("each", 1)):
+        monkeypatch.setattr(label, "MOST_LABELS", at_once)
+        succeed("label", predictions, "-o", tmp_path / folder, *arguments)
+    written = np.load(tmp_path / "all" / "v1.npy")
+    assert np.array_equal(written, np.load(tmp_path / "each" / "v1.npy"))
+    scores = torch.tensor([0.9, 0.6], dtype=torch.float64)
+    expected = gx.linpro_labels(
+        torch.tensor([[1.0, 4.0], [1.5, 4.5]], dtype=torch.float64) / 0.64,
+        scores,
+        len(written),
+        prices="instance",
+        anchor_weight=0.0,
+        confidence_weight=1.0,
+        weights=scores,
+    )
+    assert np.array_equal(written[:, 0], expected.labels.float().numpy())
+    settings = json.loads((tmp_path / "all" / "labels.json").read_text())["linpro"]
+    assert settings["prices"] == "instance"
+    assert settings["anchor_weight"] == 0.0
+    assert settings["uniformity_weight"] == 0.05
 
 
 def test_label_activations(tmp_path, capsys):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from gaufuse_ext.linpro.cells import Component
 
@@ -39,6 +40,14 @@ class LinproTerms:
         """(K,) b_i; zero where an instance covers no snippet."""
         prices = self.uniformity * component.weights
         return prices if self.per_snippet else prices / component.sizes.clip(min=1.0)
+
+    def in_own_unit(self) -> tuple[LinproTerms, float]:
+        """The same in units of the largest weight, and that unit. Solvers' tolerances are absolute:
+        prices of 1e-12 would all count as none. A power of two, so that nothing is rounded."""
+        names = ("confidence", "uniformity", "anchor", "variation", "sparsity")
+        largest = max(getattr(self, name) for name in names if not (self.hard and name == names[0]))
+        unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0
+        return replace(self, **{name: getattr(self, name) / unit for name in names}), unit
 
 
 # min sum(x) s.t. M_contrast x = q: the authors' release.

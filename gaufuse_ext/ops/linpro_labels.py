@@ -207,6 +207,7 @@ def linpro_labels(
     )
     if formulation == "released":
         terms = RELEASED
+    terms, unit = terms.in_own_unit()
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, len(segments), segments.device)
     weights = _find_weights(weights, weight_temperature, scores, counts, batched)
@@ -230,7 +231,7 @@ def linpro_labels(
     labels, objective, residual, gap, pivots = found
     return LinproLabels(
         labels.to(segments.dtype),
-        objective.to(segments.dtype),
+        (unit * objective).to(segments.dtype),
         residual.to(segments.dtype),
         gap,
         pivots,

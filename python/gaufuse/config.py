@@ -155,10 +155,18 @@ class PostprocessConfig(Section):
 
 
 class LinproConfig(Section):
+    """Arguments of `gaufuse_ext.linpro_labels`, which says what they mean."""
+
     formulation: Literal["uniform", "released"]
     rows: Literal["mean", "contrast_mean"]
+    constraint: Literal["elastic", "hard"]
+    prices: Literal["snippet", "instance"]
+    weights: Literal["constant", "confidence", "exponential"]
+    weight_temperature: Positive
     confidence_weight: NotNegative
     uniformity_weight: NotNegative
+    anchor_weight: NotNegative
+    variation_weight: NotNegative
     sparsity_weight: NotNegative
 
 

@@ -99,12 +99,8 @@ def linpro(
         scores,
         num_snippets,
         counts,
-        formulation=config.formulation,
-        rows=config.rows,
-        confidence_weight=config.confidence_weight,
-        uniformity_weight=config.uniformity_weight,
-        sparsity_weight=config.sparsity_weight,
         lengths=lengths,
+        **config.model_dump(),
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,14 @@ from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.annotation_sources import load_any_ground_truth
-from gaufuse.cli.options import add_fusion, parse_thresholds
+from gaufuse.cli.options import add_fusion, add_linpro, linpro_options, parse_thresholds
 from gaufuse.files import ensure_writable_folder, write_atomically, write_json
 from gaufuse.report import ProgressLine
 from gaufuse.safe_load import load_array
-from gaufuse.segment_groups import group_segments
+from gaufuse.segment_groups import SegmentGroups, group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
+
+MOST_LABELS = 1 << 22  # padded labels at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FIRST:STEP:LAST",
         help="thresholds of the proposals (default 0.001:0.002:0.039)",
     )
-    group = parser.add_argument_group("LinPro")
-    group.add_argument("--formulation", choices=("uniform", "released"), default="uniform")
-    group.add_argument("--rows", choices=("mean", "contrast_mean"), default="mean")
+    add_linpro(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -112,30 +113,43 @@ def _make(
     total = sum(len(dict.fromkeys(entry.labels)) for entry in detections.values())
     with ProgressLine(console, "labels", total) as line:
         for groups in group_segments(detections):
-            segments, scores, counts = groups.segments, groups.scores, groups.counts
             if not options.no_fusion:
-                fused = gx.fuse_segments(
-                    segments,
-                    scores,
-                    counts=counts,
-                    temperature=options.temperature,
-                    threshold=options.threshold,
-                    overlap=options.overlap,
-                )
-                segments, scores, counts = fused.segments, fused.scores, fused.counts
-            for g, (video, label) in enumerate(zip(groups.videos, groups.labels, strict=True)):
-                count = int(counts[g])
+                groups = _fused(groups, options)
+            own = [lengths[video] for video in groups.videos]
+            at_once = max(1, MOST_LABELS // max(1, *own))
+            for first in range(0, len(own), at_once):
+                part = slice(first, first + at_once)
                 solved = gx.linpro_labels(
-                    segments[g, :count],
-                    scores[g, :count],
-                    lengths[video],
-                    formulation=options.formulation,
-                    rows=options.rows,
+                    groups.segments[part],
+                    groups.scores[part],
+                    max(own[part]),
+                    groups.counts[part],
+                    lengths=own[part],
+                    **linpro_options(options),
                 )
-                labels[video][:, column[label]] = solved.labels.numpy()
-                status[str(solved.status)] = status.get(str(solved.status), 0) + 1
-                line.advance()
+                for video, label, values, ended in zip(
+                    groups.videos[part],
+                    groups.labels[part],
+                    solved.labels.numpy(),
+                    solved.status,
+                    strict=True,
+                ):
+                    labels[video][:, column[label]] = values[: lengths[video]]
+                    status[str(ended)] = status.get(str(ended), 0) + 1
+                    line.advance()
     return labels, status
+
+
+def _fused(groups: SegmentGroups, options: argparse.Namespace) -> SegmentGroups:
+    fused = gx.fuse_segments(
+        groups.segments,
+        groups.scores,
+        counts=groups.counts,
+        temperature=options.temperature,
+        threshold=options.threshold,
+        overlap=options.overlap,
+    )
+    return replace(groups, segments=fused.segments, scores=fused.scores, counts=fused.counts)
 
 
 def _in_snippets(detections: dict[str, Segments], seconds: float) -> dict[str, Segments]:
@@ -216,7 +230,7 @@ def _write(
     index = {
         "classes": classes,
         "snippet_seconds": options.snippet_seconds,
-        "formulation": options.formulation,
+        "linpro": linpro_options(options),
         "videos": {video: len(values) for video, values in labels.items()},
     }
     write_json(output / "labels.json", index)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 
-from gaufuse_ext import threshold_range
+from gaufuse.config import LinproConfig
+from gaufuse_ext import linpro_labels, threshold_range
+from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
+
+LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
 
 
 def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
@@ -29,6 +34,43 @@ def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
         default=0.25,
         help="overlap above which a segment joins the seed (default %(default)s)",
     )
+
+
+def add_linpro(parser: argparse.ArgumentParser) -> None:
+    """Options of `gaufuse_ext.linpro_labels`, with its defaults."""
+    defaults = inspect.signature(linpro_labels).parameters
+    group = parser.add_argument_group("LinPro")
+    for name, choices, text in (
+        ("formulation", FORMULATIONS, "the program; released: as the authors' release"),
+        ("rows", ROWS, "an instance's mean, or less the mean of the ring around it"),
+        ("constraint", CONSTRAINTS, "instances should, or must, meet their confidences"),
+        ("prices", PRICES, "terms grow with an instance's length, or count each the same"),
+        ("weights", WEIGHTS, "of instances"),
+    ):
+        default = defaults[name].default or WEIGHTS[0]  # no weights: the same as constant ones
+        group.add_argument(
+            f"--{name}", choices=choices, default=default, help=f"{text} (default %(default)s)"
+        )
+    for name, text in (
+        ("weight_temperature", "of exponential weights"),
+        ("confidence_weight", "an instance's mean equals its confidence"),
+        ("uniformity_weight", "its snippets equal its confidence"),
+        ("anchor_weight", "snippets equal the mean confidence of what covers them"),
+        ("variation_weight", "neighbouring snippets of an instance are equal"),
+        ("sparsity_weight", "nothing more than that"),
+    ):
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=defaults[name].default,
+            metavar="W",
+            help=f"{text} (default %(default)s)",
+        )
+
+
+def linpro_options(options: argparse.Namespace) -> dict[str, str | float]:
+    """What `add_linpro` parsed, as arguments of `linpro_labels`."""
+    return {name: getattr(options, name) for name in LINPRO_OPTIONS}
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:

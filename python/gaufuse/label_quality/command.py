@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=KINDS,
         help=f"ways to make labels: some of {', '.join(KINDS)} (default: all)",
     )
+    parser.add_argument(
+        "--match",
+        nargs="+",
+        metavar="TEXT",
+        default=[""],
+        help='only methods whose row, as "raw | mean", contains one of these',
+    )
     parser.add_argument("--quick", action="store_true", help="few videos, a small grid; seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation and the training")
     parser.add_argument(
@@ -121,7 +128,12 @@ def measure_source(source: Source, options: argparse.Namespace, console: Console
     chosen = [
         (
             selection,
-            [way for way in labellings(selection, options.quick) if way.kind in options.labels],
+            [
+                way
+                for way in labellings(selection, options.quick)
+                if way.kind in options.labels
+                and any(text in f"{selection.name} | {way.name}" for text in options.match)
+            ],
         )
         for selection in selections(options.quick)
     ]

@@ -10,9 +10,8 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.label_quality.sources import Group
-from gaufuse.label_quality.trial import TrialWeights, trial_labels
 
-KINDS = ("mean", "maximum", "uniform", "released", "trial")
+KINDS = ("mean", "maximum", "uniform", "instance", "released")
 
 Instances = tuple[np.ndarray, np.ndarray]  # (N, 2) snippets, (N,) scores
 Select = Callable[[np.ndarray, np.ndarray], Instances]
@@ -61,25 +60,32 @@ def labellings(selection: Selection, quick: bool) -> list[Labelling]:
     ]
     if selection.name.startswith("NMS"):
         return chosen
-    chosen += [*_trials(quick), Labelling("released", _linpro(formulation="released"))]
-    whole = ("raw", _fusion("iou", 0.35, 0.1).name)
-    return chosen + list(_grid(quick or selection.name not in whole))
+    small = quick or selection.name not in ("raw", _fusion("iou", 0.35, 0.1).name)
+    chosen += [Labelling("uniform default", _linpro())]
+    chosen += [*_variants(), *_term_weights(small), *_prices_of_instances(small)]
+    return [*chosen, Labelling("released", _linpro(formulation="released"))]
 
 
-def _grid(small: bool) -> Iterator[Labelling]:
-    """`uniform` over its weights. The confidence weight stays 1: only ratios of weights matter."""
-    uniformities = (0.1, 1.0, 10.0) if small else (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    for rows in ("mean", "contrast_mean"):
-        for b in uniformities:
-            for g in (0.0, 1e-3) if small else (0.0, 1e-4, 1e-3):
-                yield Labelling(
-                    f"uniform {rows} b={b:g} g={g:g}",
-                    _linpro(rows=rows, uniformity_weight=b, sparsity_weight=g),
-                )
+def _variants() -> Iterator[Labelling]:
+    """The default with one thing changed."""
+    for changed in (
+        {"sparsity_weight": 0.0},
+        {"sparsity_weight": 1e-4},
+        {"weights": "confidence"},
+        {"weights": "exponential"},
+        {"variation_weight": 0.1},
+        {"variation_weight": 1.0},
+        {"rows": "contrast_mean"},
+        {"constraint": "hard"},
+        {"prices": "instance"},
+    ):
+        ((name, value),) = changed.items()
+        yield Labelling(f"uniform {name}={value}", _linpro(**changed))
 
 
-def _trials(quick: bool) -> Iterator[Labelling]:
-    """Prices per snippet without the mean, the mean alone with each other term, and all three."""
+def _term_weights(small: bool) -> Iterator[Labelling]:
+    """Prices of snippets without the anchor, the anchor with each other term, and all three.
+    Only ratios of weights matter."""
     weights = [
         (1.0, 0.0, 0.0),
         (1.0, 1.0, 0.0),
@@ -87,18 +93,35 @@ def _trials(quick: bool) -> Iterator[Labelling]:
         (0.1, 0.0, 1.0),
         (0.0, 0.1, 1.0),
         (0.05, 0.05, 1.0),
-        (0.1, 0.05, 1.0),
+        (0.07, 0.05, 1.0),
+        (0.08, 0.04, 1.0),
         (0.1, 0.1, 1.0),
         (0.2, 0.1, 1.0),
     ]
-    for a, b, c in weights[6:7] if quick else weights:
-        yield Labelling(f"trial a={a:g} b={b:g} c={c:g}", _trial(TrialWeights(a, b, c)))
+    for a, b, c in weights[1:2] if small else weights:
+        yield Labelling(
+            f"uniform a={a:g} b={b:g} c={c:g}",
+            _linpro(confidence_weight=a, uniformity_weight=b, anchor_weight=c),
+        )
 
 
-def _trial(weights: TrialWeights) -> Label:
-    return lambda segments, scores, num_snippets: trial_labels(
-        segments, scores, num_snippets, weights
-    )
+def _prices_of_instances(small: bool) -> Iterator[Labelling]:
+    """The method's first form: prices of instances, a = 1, no anchor."""
+    uniformities = (0.1, 1.0, 10.0) if small else (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    for rows in ("mean", "contrast_mean"):
+        for b in uniformities:
+            for g in (1e-3,) if small else (0.0, 1e-3):
+                yield Labelling(
+                    f"instance {rows} b={b:g} g={g:g}",
+                    _linpro(
+                        prices="instance",
+                        rows=rows,
+                        confidence_weight=1.0,
+                        uniformity_weight=b,
+                        anchor_weight=0.0,
+                        sparsity_weight=g,
+                    ),
+                )
 
 
 def _linpro(**options: object) -> Label:
