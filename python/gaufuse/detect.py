@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from gaufuse.config import Config
 from gaufuse.dataset import VideoSubset
@@ -14,7 +18,11 @@ Detections = dict[str, list[dict]]
 
 @torch.no_grad()
 def detect(
-    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    device: torch.device,
+    console: Console | None = None,
 ) -> Detections:
     """{video: [{"segment": [start, end] in seconds, "label", "score"}]}, by descending score.
 
@@ -24,7 +32,15 @@ def detect(
     model.eval()
     testing = config.testing
     results: Detections = {name: [] for name in subset.names}
-    for batch in subset.batches(config.data.batch_size):
+    batches = track(
+        subset.batches(config.data.batch_size),
+        "detecting",
+        total=math.ceil(len(subset) / config.data.batch_size),
+        console=console,
+        transient=True,
+        disable=console is None or not console.is_terminal,
+    )
+    for batch in batches:
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask)
         groups = select_groups(

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from gaufuse.authors_checkpoint import check_fits, initialise, load_weights
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
@@ -54,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check data, memory, device and one step, estimate the time, and write nothing",
     )
+    parser.add_argument(
+        "--init",
+        metavar="CHECKPOINT",
+        help="start from these weights: a checkpoint's folder, or a state dict of the release",
+    )
     going_on = parser.add_mutually_exclusive_group()
     going_on.add_argument(
         "--resume", action="store_true", help="go on from RUN's latest checkpoint"
@@ -71,9 +77,14 @@ def run(options: argparse.Namespace) -> None:
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, console)
-    device = _device(options.device)
+    device = pick_device(options.device)
+    weights = load_weights(options.init) if options.init else None
+    if weights is not None:
+        check_fits(weights, dataset.info.feature_dim, dataset.info.classes)
     if options.dry_run:
         planned = Trainer(dataset, config, RunFolder(Path(options.output)), device, console)
+        if weights is not None:
+            initialise(planned.model, weights)
         dry_run(planned, console, options.resume or options.overwrite)
         return
     folder = prepare_folder(options.output, options.resume, options.overwrite)
@@ -82,6 +93,8 @@ def run(options: argparse.Namespace) -> None:
         f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on {device}"
     )
     trainer = Trainer(dataset, config, folder, device, console)
+    if weights is not None:
+        initialise(trainer.model, weights)
     if options.resume and latest_checkpoint(folder.checkpoints) is None:
         console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
     elif options.resume:
@@ -100,12 +113,20 @@ def _load(
         config = load_config(target, overrides)
         if config.data.root is None:
             raise ValueError(f"{target} has no data.root: name the data set folder there")
-        return config, load_dataset(config.data.root)
+        return config, load_dataset(config.data.root, config.data.in_memory)
     if not target.is_dir():
         raise FileNotFoundError(f"{target} is neither a data set folder nor a .toml configuration")
+    if not (target / "dataset.toml").is_file():
+        raise FileNotFoundError(
+            f"{target} has no dataset.toml. A data set of another layout is brought into ours with "
+            f"`gaufuse convert {target} OUT`; train on OUT then"
+        )
     dataset = load_dataset(target)
     source = options.config or _find_config(target, dataset, console)
-    return load_config(source, [*overrides, f"data.root={_quote(target)}"]), dataset
+    config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
+    for subset in (dataset.training, dataset.testing):
+        subset.features.in_memory = config.data.in_memory
+    return config, dataset
 
 
 def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
@@ -125,7 +146,7 @@ def _quote(path: Path) -> str:
     return f'"{text}"'
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
     try:
