@@ -1,30 +1,42 @@
 """Data sets on disk: dataset.toml, annotations.json (or .json.gz), features/<video>.npy.
 
-dataset.toml   name, snippet_seconds, feature_dim, training_subset, testing_subset, classes
-annotations    ActivityNet style, seconds
+dataset.toml   name, feature_dim, training_subset, testing_subset, classes, and how long a snippet is:
+               snippet_seconds, or snippets = N: each video has N, which share its duration
+annotations    ActivityNet style, seconds; a video may have snippet_seconds of its own
 features       (snippets, feature_dim) float16 or float32
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from gaufuse.safe_load import load_array
-from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth
+from gaufuse.features import FeatureFiles
+from gaufuse.prefetch import prefetch
+from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
+
+EAGER_BYTES = 1 << 30
+FIELDS = {  # of dataset.toml; how long a snippet is, is checked apart
+    "name": str,
+    "feature_dim": int,
+    "training_subset": str,
+    "testing_subset": str,
+    "classes": list,
+}
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     root: Path
     name: str
-    snippet_seconds: float
+    snippet_seconds: float | None  # None: each video has its own
+    snippets: int | None  # that every video has; None: as many as its features
     feature_dim: int
     training_subset: str
     testing_subset: str
@@ -49,14 +61,25 @@ class Batch:
 
 
 class VideoSubset:
-    """The videos of one subset, with their features in memory."""
+    """The videos of one subset. Features are read when they are asked for."""
 
-    def __init__(self, info: DatasetInfo, names: list[str], videos: dict[str, VideoAnnotation]):
+    def __init__(
+        self,
+        info: DatasetInfo,
+        names: list[str],
+        videos: dict[str, VideoAnnotation],
+        own_seconds: dict[str, float] | None = None,
+        in_memory: bool = False,
+    ):
         self.info = info
         self.names = names
         self.annotations = {name: videos[name] for name in names}
-        self.features = [_load_features(info, name) for name in names]
+        paths = [info.root / "features" / f"{name}.npy" for name in names]
+        self.features = FeatureFiles(paths, info.feature_dim, in_memory)
+        self.snippet_seconds = self._snippet_seconds(own_seconds or {})
         self.labels = torch.zeros(len(names), len(info.classes))
+        self.workers = 0  # threads that make batches ahead; see `prepare`
+        self.pinned = False
         index = {label: i for i, label in enumerate(info.classes)}
         for row, name in zip(self.labels, names, strict=True):
             for label in self.annotations[name].labels:
@@ -65,40 +88,82 @@ class VideoSubset:
     def __len__(self) -> int:
         return len(self.names)
 
+    def _snippet_seconds(self, own: dict[str, float]) -> list[float]:
+        """How long a snippet of each video is."""
+        info, seconds = self.info, []
+        for name, length in zip(self.names, self.features.lengths, strict=True):
+            if info.snippets is None:
+                seconds.append(own.get(name, info.snippet_seconds))
+                if seconds[-1] is None:
+                    raise ValueError(
+                        f"{info.root}: neither dataset.toml nor video {name!r} of the annotations "
+                        "has snippet_seconds"
+                    )
+                continue
+            if length != info.snippets:
+                raise ValueError(
+                    f"{info.root / 'features' / name}.npy has {length} snippets, dataset.toml "
+                    f"says {info.snippets} of every video: bring it there with "
+                    f"`gaufuse convert --resample {info.snippets}`"
+                )
+            duration = self.annotations[name].duration
+            if not duration or duration <= 0.0:
+                raise ValueError(
+                    f"{info.root}: video {name!r} needs a duration in the annotations, since its "
+                    f"{length} snippets share it"
+                )
+            seconds.append(duration / length)
+        return seconds
+
+    def prepare(self, workers: int, device: torch.device) -> None:
+        """Batches are made ahead by so many threads, in pinned memory for a CUDA device."""
+        self.workers = workers
+        self.pinned = device.type == "cuda"
+
     def select(self, videos: list[int]) -> VideoSubset:
         """Those of the videos, in that order, sharing their features."""
         chosen = copy.copy(self)
         chosen.names = [self.names[i] for i in videos]
         chosen.annotations = {name: self.annotations[name] for name in chosen.names}
-        chosen.features = [self.features[i] for i in videos]
+        chosen.features = self.features.select(videos)
+        chosen.snippet_seconds = [self.snippet_seconds[i] for i in videos]
         chosen.labels = self.labels[videos]
         return chosen
 
     def standardizer(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation (D,) over all snippets; constant dimensions keep scale 1."""
-        count = sum(len(x) for x in self.features)
-        mean = sum(x.double().sum(0) for x in self.features) / count
-        variance = sum((x.double() - mean).square().sum(0) for x in self.features) / count
-        scale = variance.sqrt()
+        count = sum(self.features.lengths)
+        total = torch.zeros(self.info.feature_dim, dtype=torch.float64)
+        for x in self.features:
+            total += x.double().sum(0)
+        mean = total / count
+        squares = torch.zeros_like(total)
+        for x in self.features:
+            squares += (x.double() - mean).square().sum(0)
+        scale = (squares / count).sqrt()
         return mean.float(), torch.where(scale > 1e-8, scale, 1.0).float()
 
     def batch(self, videos: list[int]) -> Batch:
-        features = torch.nn.utils.rnn.pad_sequence(
-            [self.features[i].float() for i in videos], batch_first=True
-        )
-        lengths = torch.tensor([len(self.features[i]) for i in videos])
+        lengths = torch.tensor([self.features.lengths[i] for i in videos])
+        shape = (len(videos), int(lengths.max()), self.info.feature_dim)
+        features = torch.zeros(shape, pin_memory=self.pinned)
+        for row, i in zip(features, videos, strict=True):
+            own = self.features[i]
+            row[: len(own)] = own  # reads, converts and copies in one pass
         mask = torch.arange(features.shape[1]) < lengths[:, None]
         labels = self.labels[videos]
         return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos)
 
     def batches(self, size: int, order: list[int] | None = None) -> Iterator[Batch]:
+        """All videos in the given order, `size` at a time. What is wrong with a video's file is
+        raised where its batch would have come."""
         order = list(range(len(self))) if order is None else order
         parts = [order[first : first + size] for first in range(0, len(order), size)]
         return self.batches_of(parts)
 
     def batches_of(self, parts: list[list[int]]) -> Iterator[Batch]:
-        """A batch of each list of videos."""
-        return map(self.batch, parts)
+        """A batch of each list of videos, in that order."""
+        return prefetch(self.batch, parts, self.workers)
 
 
 @dataclass(frozen=True)
@@ -108,15 +173,21 @@ class Dataset:
     testing: VideoSubset
 
 
-def load_dataset(root: str | Path) -> Dataset:
+def load_dataset(root: str | Path, in_memory: bool = False) -> Dataset:
     """Reads and checks a data set folder.
+
+    The values of features are checked for NaN here if they are at most EAGER_BYTES, with each
+    video's first use otherwise.
+
+    Args:
+        in_memory: keep features in memory once they were read, instead of mapping their files.
 
     Raises:
         FileNotFoundError, ValueError: with the file and what is wrong there.
     """
     info = load_info(root)
-    annotations = _find_annotations(info.root)
-    truth = load_ground_truth(annotations)
+    annotations = find_annotations(info.root)
+    truth, seconds = load_annotations(info)
     known = set(info.classes)
     for name, video in truth.items():
         unknown = sorted(set(video.labels) - known)
@@ -125,14 +196,19 @@ def load_dataset(root: str | Path) -> Dataset:
                 f"{annotations}: video {name!r} has class {unknown[0]!r}, which is not among the "
                 f"classes of {info.root / 'dataset.toml'}: {', '.join(info.classes)}"
             )
-    training = _subset(info, truth, info.training_subset)
+    training = _subset(info, truth, info.training_subset, seconds, in_memory)
     unlabelled = [name for name in training.names if not training.annotations[name].labels]
     if unlabelled:
         raise ValueError(
             f"{annotations}: training video {unlabelled[0]!r} has no annotation, so no label to "
             f"learn from ({len(unlabelled)} such videos); remove it or annotate it"
         )
-    return Dataset(info, training, _subset(info, truth, info.testing_subset))
+    testing = _subset(info, truth, info.testing_subset, seconds, in_memory)
+    if training.features.nbytes + testing.features.nbytes <= EAGER_BYTES:
+        for subset in (training, testing):
+            for i in range(len(subset)):
+                subset.features[i]  # reads and checks
+    return Dataset(info, training, testing)
 
 
 def load_info(root: str | Path) -> DatasetInfo:
@@ -143,30 +219,22 @@ def load_info(root: str | Path) -> DatasetInfo:
         raise FileNotFoundError(f"{path} does not exist: {root} is not a data set folder") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
-    fields = {
-        "name": str,
-        "snippet_seconds": float,
-        "feature_dim": int,
-        "training_subset": str,
-        "testing_subset": str,
-        "classes": list,
-    }
-    for field, kind in fields.items():
+    for field, kind in FIELDS.items():
         if field not in table:
             raise ValueError(f"{path} has no {field!r}")
-        if not isinstance(table[field], (int, float) if kind is float else kind):
+        if type(table[field]) is not kind:
             raise ValueError(
                 f"{path}: {field} must be of type {kind.__name__}, got {table[field]!r}"
             )
-    if table["snippet_seconds"] <= 0 or table["feature_dim"] <= 0:
-        raise ValueError(f"{path}: snippet_seconds and feature_dim must be positive")
+    if table["feature_dim"] <= 0:
+        raise ValueError(f"{path}: feature_dim must be positive, got {table['feature_dim']}")
     classes = [str(label) for label in table["classes"]]
     if not classes or len(set(classes)) != len(classes):
         raise ValueError(f"{path}: classes must be a list of different names")
     return DatasetInfo(
         Path(root),
         table["name"],
-        float(table["snippet_seconds"]),
+        *_snippet_length(path, table),
         table["feature_dim"],
         table["training_subset"],
         table["testing_subset"],
@@ -174,38 +242,72 @@ def load_info(root: str | Path) -> DatasetInfo:
     )
 
 
-def _find_annotations(root: Path) -> Path:
+def _snippet_length(path: Path, table: dict) -> tuple[float | None, int | None]:
+    """snippet_seconds and snippets, one of which is None; both are where every video has its own
+    snippet_seconds."""
+    seconds, snippets = table.get("snippet_seconds"), table.get("snippets")
+    if seconds is not None and snippets is not None:
+        raise ValueError(f"{path}: snippet_seconds and snippets exclude each other: keep one")
+    if seconds is not None:
+        if type(seconds) not in (int, float) or not 0.0 < seconds < math.inf:
+            raise ValueError(f"{path}: snippet_seconds must be a positive number, got {seconds!r}")
+        return float(seconds), None
+    if snippets is not None and (type(snippets) is not int or snippets <= 0):
+        raise ValueError(f"{path}: snippets must be a positive integer, got {snippets!r}")
+    return None, snippets
+
+
+def load_annotations(info: DatasetInfo) -> tuple[dict[str, VideoAnnotation], dict[str, float]]:
+    """Annotations by video, and the length of a snippet of those videos that have their own.
+
+    Raises:
+        FileNotFoundError, ValueError: with the file and what is wrong there.
+    """
+    path = find_annotations(info.root)
+    data = read_json(path)
+    table = data.get("database", data) if isinstance(data, dict) else None
+    if not isinstance(table, dict):
+        raise ValueError(f'{path} must be an object with "database", a table of videos')
+    try:
+        truth = load_ground_truth({"database": table})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    seconds = {}
+    for name, entry in table.items():
+        if not is_safe_name(name):
+            raise ValueError(f"{path}: video name {name!r} cannot be a file's name")
+        own = entry.get("snippet_seconds")
+        if own is None:
+            continue
+        if not isinstance(own, int | float) or not 0.0 < own < math.inf:
+            raise ValueError(f"{path}: video {name!r}: snippet_seconds must be positive: {own!r}")
+        seconds[name] = float(own)
+    return truth, seconds
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a video's name is one path component: names come from files that are not trusted."""
+    return bool(name) and name[0] != "." and not set(name) & set("/\\\0")
+
+
+def find_annotations(root: Path) -> Path:
     for name in ("annotations.json", "annotations.json.gz"):
         if (root / name).is_file():
             return root / name
     raise FileNotFoundError(f"{root / 'annotations.json'} does not exist")
 
 
-def _subset(info: DatasetInfo, truth: dict[str, VideoAnnotation], subset: str) -> VideoSubset:
+def _subset(
+    info: DatasetInfo,
+    truth: dict[str, VideoAnnotation],
+    subset: str,
+    seconds: dict[str, float],
+    in_memory: bool,
+) -> VideoSubset:
     names = [name for name, video in truth.items() if video.subset == subset]
     if not names:
         found = sorted({str(video.subset) for video in truth.values()})
         raise ValueError(
             f"{info.root}: no video of subset {subset!r}; the annotations have {', '.join(found)}"
         )
-    return VideoSubset(info, names, truth)
-
-
-def _load_features(info: DatasetInfo, name: str) -> torch.Tensor:
-    path = info.root / "features" / f"{name}.npy"
-    array = load_array(path)
-    if array.ndim != 2 or array.shape[1] != info.feature_dim:
-        raise ValueError(
-            f"{path} must have shape (snippets, {info.feature_dim}), got {array.shape}"
-        )
-    if len(array) == 0:
-        raise ValueError(f"{path} has no snippet; remove the video or extract its features again")
-    if array.dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"{path} must hold floats, got {array.dtype}")
-    bad = ~np.isfinite(array)
-    if bad.any():
-        snippet = int(np.flatnonzero(bad.any(axis=1))[0])
-        raise ValueError(
-            f"{path} has {int(bad.sum())} NaN or infinite values, first in snippet {snippet}"
-        )
-    return torch.from_numpy(array if array.dtype != np.float64 else array.astype(np.float32))
+    return VideoSubset(info, names, truth, seconds, in_memory)

@@ -38,7 +38,6 @@ def _detect(
     was_training = model.training
     model.eval()
     testing = config.testing
-    seconds = subset.info.snippet_seconds
     results: Detections = {name: [] for name in subset.names}
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
@@ -53,6 +52,8 @@ def _detect(
         fused = find_instances(groups, testing, testing.temperature[-1])
         scores = fused.scores + testing.video_score_weight * groups.score.unsqueeze(1)
         last = groups.lengths[:, None, None].to(fused.segments)
+        seconds = torch.tensor([subset.snippet_seconds[video] for video in batch.videos])
+        seconds = seconds.to(fused.segments)[groups.video, None, None]
         segments = torch.minimum(fused.segments, last) * seconds
         rows = zip(
             groups.video.tolist(),

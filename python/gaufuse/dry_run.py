@@ -198,7 +198,7 @@ def _available_memory() -> int:
 
 
 def _feature_bytes(subset: VideoSubset) -> int:
-    return sum(x.nbytes for x in subset.features)
+    return subset.features.nbytes
 
 
 def _whole_run(trainer: Trainer, middle: list[int]) -> str:

@@ -26,9 +26,13 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def load_array(path: str | Path) -> np.ndarray:
+def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
     """An .npy file; an object array is unpickled by a loader that admits NumPy arrays of plain
     values only (also those that Python 2 wrote).
+
+    Args:
+        mapped: leave the data of a plain array in the file, which then stays open while the array
+            lives. It may be written to in memory; the file does not change.
 
     Raises:
         FileNotFoundError, ValueError: with the path and what is wrong.
@@ -44,8 +48,10 @@ def load_array(path: str | Path) -> np.ndarray:
             )
             shape, _, dtype = read_header(file)
             if not dtype.hasobject:
-                file.seek(0)
-                return np.load(file, allow_pickle=False)
+                # Mapped at first in any case: a shape that the file is too short for is an error
+                # then, not a huge allocation.
+                array = np.load(path, mmap_mode="c", allow_pickle=False)
+                return array if mapped else np.array(array)
             array = _ArrayUnpickler(file, encoding="latin1").load()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
@@ -53,11 +59,37 @@ def load_array(path: str | Path) -> np.ndarray:
         ValueError,
         EOFError,
         IndexError,
+        KeyError,
         AttributeError,
         TypeError,
+        MemoryError,
         pickle.UnpicklingError,
     ) as error:
         raise ValueError(f"{path} is not a readable .npy file ({error})") from None
     if not isinstance(array, np.ndarray) or array.shape != shape:
         raise ValueError(f"{path} holds no array of the shape that its header names")
     return array
+
+
+def load_pickle(path: str | Path) -> object:
+    """A pickle of NumPy arrays and plain values, and of nothing else.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        MemoryError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise ValueError(f"{path} is not a readable pickle of arrays ({error})") from None

@@ -14,6 +14,12 @@ def is_wtalc_folder(path: str | Path) -> bool:
     return (Path(path) / "videoname.npy").is_file()
 
 
+def load_wtalc_classes(folder: str | Path) -> list[str] | None:
+    """The classes in the order of their indices, or None where the folder has no classlist.npy."""
+    path = Path(folder) / "classlist.npy"
+    return [_text(name) for name in load_array(path)] if path.is_file() else None
+
+
 def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
     """Annotations by video, in seconds.
 
@@ -34,6 +40,8 @@ def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
     ):
         if len(pairs) != len(own):
             raise ValueError(f"{folder}: video {_text(name)!r} has segments without labels")
+        if _text(name) in videos:
+            raise ValueError(f"{folder}: video {_text(name)!r} occurs twice in videoname.npy")
         videos[_text(name)] = VideoAnnotation(
             np.array(pairs, dtype=np.float64).reshape(-1, 2),
             [_text(label) for label in own],

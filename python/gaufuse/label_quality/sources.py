@@ -203,7 +203,7 @@ def _groups_of_model(model: SnippetModel, subset: VideoSubset, config: Config) -
             name = subset.names[batch.videos[int(video)]]
             length, count = int(groups.lengths[g]), int(proposals.counts[g])
             own = subset.info.classes[int(label)]
-            seconds = subset.info.snippet_seconds
+            seconds = subset.snippet_seconds[batch.videos[int(video)]]
             found.append(
                 Group(
                     name,

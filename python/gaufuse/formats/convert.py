@@ -1,0 +1,286 @@
+"""Any source into our layout: dataset.toml, annotations.json, features/<video>.npy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+
+from gaufuse.dataset import is_safe_name
+from gaufuse.files import write_folder_atomically, write_json, write_text
+from gaufuse.formats.source import Source, SourceVideo
+from gaufuse.report import ProgressLine
+
+# Videos whose lengths are compared with their durations before anything is written.
+LOOKED_AT = 16
+TOLERANCE = 0.05
+# Which subset is trained on and which tested on, as the field uses the names.
+KNOWN_SUBSETS = (
+    ("training", "validation"),  # ActivityNet: its "testing" has no public labels
+    ("train", "test"),
+    ("train", "val"),
+    ("training", "testing"),
+    ("validation", "test"),  # THUMOS14
+    ("val", "test"),
+)
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    name: str | None = None  # of the data set; None: the source folder's
+    training_subset: str | None = None  # None: found out
+    testing_subset: str | None = None
+    rename: dict[str, str] = field(default_factory=dict)  # subsets, old name to new
+    subset_of: dict[str, str] = field(default_factory=dict)  # video to subset, over the source's
+    missing: frozenset[str] = frozenset()  # videos to leave out
+    resample: int | None = None  # snippets of every video
+    float16: bool = False
+    skip_missing: bool = False
+    snippets_given: bool = False  # the user said how long a snippet is: do not doubt it
+    overwrite: bool = False
+
+
+@dataclass
+class Conversion:
+    """What was written, and what was not and why."""
+
+    videos: Counter = field(default_factory=Counter)  # by subset
+    left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> names
+    notes: list[str] = field(default_factory=list)
+
+
+def convert(
+    source: Source, output: str | Path, settings: ConvertSettings, console: Console
+) -> Conversion:
+    """Writes the data set to the folder `output`, whole or not at all.
+
+    Raises:
+        ValueError: the folder is there and `overwrite` is not set; something is missing and
+            `skip_missing` is not set; features that are not as they should be.
+    """
+    output = Path(output)
+    if settings.resample is not None and settings.resample < 1:
+        raise ValueError(f"--resample must be at least 1, got {settings.resample}")
+    if output.exists() and not settings.overwrite:
+        raise ValueError(f"{output} exists: replace it with --overwrite, or name another folder")
+    if output.resolve() == source.path.resolve() or output.resolve() in source.path.resolve().parents:
+        raise ValueError(f"{output} holds the source: name another folder")
+    result = Conversion()
+    videos = [_named(video, settings) for video in source.videos]
+    subsets = _subsets(source, videos, settings)
+    chosen = _choose(source, videos, subsets, settings, result)
+    _check_lengths(source, chosen, settings, result)
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(folder: Path) -> None:
+        (folder / "features").mkdir()
+        database, dims = {}, None
+        with ProgressLine(console, "converting", len(chosen)) as progress:
+            for video in chosen:
+                entry, dims = _write_video(folder, source, video, dims, settings)
+                database[video.name] = entry
+                result.videos[video.annotation.subset] += 1
+                progress.advance()
+        _write_tables(folder, source, database, dims, subsets, settings)
+
+    write_folder_atomically(output, write)
+    if source.trimmed:
+        result.notes.append(
+            f"{len(source.trimmed)} videos had one snippet more of rgb or of flow, which was cut: "
+            f"{_few(source.trimmed)}"
+        )
+    return result
+
+
+def resample(features: np.ndarray, snippets: int) -> np.ndarray:
+    """(T, D) -> (snippets, D) float32 by linear interpolation between snippet centers; snippet i
+    then stands for the share [i / snippets, (i + 1) / snippets] of the video."""
+    columns = torch.from_numpy(np.ascontiguousarray(features.T, dtype=np.float32)).unsqueeze(0)
+    rows = F.interpolate(columns, size=snippets, mode="linear", align_corners=False)
+    return rows[0].T.contiguous().numpy()
+
+
+def _named(video: SourceVideo, settings: ConvertSettings) -> SourceVideo:
+    old = settings.subset_of.get(video.name, video.annotation.subset)
+    subset = settings.rename.get(str(old), old)
+    return replace(video, annotation=replace(video.annotation, subset=subset))
+
+
+def _subsets(
+    source: Source, videos: list[SourceVideo], settings: ConvertSettings
+) -> tuple[str, str]:
+    """The names of the training and the testing subset."""
+    found = sorted({str(video.annotation.subset) for video in videos})
+    by_lower = {name.lower(): name for name in found}
+    known = next((pair for pair in KNOWN_SUBSETS if set(pair) <= set(by_lower)), None)
+    guess = source.subsets or (known and (by_lower[known[0]], by_lower[known[1]])) or (None, None)
+    training = settings.training_subset or guess[0]
+    testing = settings.testing_subset or guess[1]
+    for option, name in (("--training-subset", training), ("--testing-subset", testing)):
+        if name not in found:
+            raise ValueError(f"say {option}: the videos' subsets are {', '.join(found)}")
+    if training == testing:
+        raise ValueError(f"training and testing subset are both {training!r}")
+    return training, testing
+
+
+def _choose(
+    source: Source,
+    videos: list[SourceVideo],
+    subsets: tuple[str, str],
+    settings: ConvertSettings,
+    result: Conversion,
+) -> list[SourceVideo]:
+    """The videos to write. What is left out is in result.left_out, or an error."""
+    unsafe = [video.name for video in videos if not is_safe_name(video.name)]
+    if unsafe:
+        raise ValueError(f"{source.path}: video name {unsafe[0]!r} cannot be a file's name")
+    listed = [video.name for video in videos if video.name in settings.missing]
+    videos = [video for video in videos if video.name not in settings.missing]
+    other = [video.name for video in videos if video.annotation.subset not in subsets]
+    videos = [video for video in videos if video.annotation.subset in subsets]
+    faults = {
+        "without features": [video.name for video in videos if video.features is None],
+        "without labels": [video.name for video in videos if not video.annotation.labels],
+        "features without annotations": [
+            name for name in source.features_alone if name not in settings.missing
+        ],
+    }
+    if any(faults.values()) and not settings.skip_missing:
+        raise ValueError(
+            f"{source.path}: "
+            + "; ".join(f"{len(v)} {what}: {_few(v)}" for what, v in faults.items() if v)
+            + ". Leave them out with --skip-missing"
+        )
+    faults["listed as missing"], faults["of other subsets"] = listed, other
+    result.left_out = {what: found for what, found in faults.items() if found}
+    unfit = set(faults["without features"]) | set(faults["without labels"])
+    chosen = [video for video in videos if video.name not in unfit]
+    for subset in subsets:
+        if not any(video.annotation.subset == subset for video in chosen):
+            raise ValueError(f"{source.path}: no video of subset {subset!r} is left to convert")
+    return chosen
+
+
+def _check_lengths(
+    source: Source, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
+) -> None:
+    """Whether features are about as long as videos, before all of them are written."""
+    timed = [video for video in videos if video.annotation.duration]
+    if settings.resample is not None:
+        untimed = [v.name for v in videos if not v.annotation.duration and not _seconds(source, v)]
+        if untimed:
+            raise ValueError(f"{source.path}: no duration is known of {_few(untimed)}")
+        return
+    unknown = [video.name for video in videos if not _seconds(source, video)]
+    if unknown:
+        raise ValueError(
+            f"{source.path} does not say how long a snippet is: say --feat-stride FRAMES, "
+            "--snippet-seconds S, or --resample N"
+        )
+    ratios = [
+        video.annotation.duration / (len(video.features()) * _seconds(source, video))
+        for video in timed[:: max(1, len(timed) // LOOKED_AT)][:LOOKED_AT]
+    ]
+    ratio = float(np.median(ratios)) if ratios else 1.0
+    if abs(ratio - 1.0) <= TOLERANCE:
+        return
+    problem = (
+        f"{source.path}: the videos are {ratio:.3g} times as long as their features say (median of "
+        f"{len(ratios)}), with {_seconds(source, timed[0]):.4g} s a snippet in {timed[0].name!r}"
+    )
+    if not settings.snippets_given:
+        raise ValueError(f"{problem}; say --snippet-seconds, or --feat-stride and --fps")
+    result.notes.append(problem)
+
+
+def _write_video(
+    folder: Path, source: Source, video: SourceVideo, dims: int | None, settings: ConvertSettings
+) -> tuple[dict, int]:
+    """Writes features; returns the video's entry of annotations.json and the dimensions."""
+    features = video.features()
+    if len(features) == 0:
+        raise ValueError(f"{source.path}: video {video.name!r} has no snippet")
+    if dims is not None and features.shape[1] != dims:
+        raise ValueError(
+            f"{source.path}: video {video.name!r} has {features.shape[1]} dimensions, the others "
+            f"have {dims}"
+        )
+    bad = int((~np.isfinite(features)).sum())
+    if bad:
+        raise ValueError(f"{source.path}: video {video.name!r} has {bad} NaN or infinite values")
+    seconds = _seconds(source, video)
+    entry = {"subset": video.annotation.subset, "duration": video.annotation.duration}
+    if not entry["duration"]:
+        entry["duration"] = round(len(features) * seconds, 6)
+    if settings.resample is not None:
+        features = resample(features, settings.resample)
+    elif video.snippet_seconds is not None:
+        entry["snippet_seconds"] = seconds
+    entry["annotations"] = [
+        {"segment": segment, "label": label}
+        for segment, label in zip(
+            video.annotation.segments.tolist(), video.annotation.labels, strict=True
+        )
+    ]
+    np.save(folder / "features" / f"{video.name}.npy", _stored(features, video.name, settings))
+    return entry, features.shape[1]
+
+
+def _stored(features: np.ndarray, video: str, settings: ConvertSettings) -> np.ndarray:
+    half = settings.float16 or (features.dtype.itemsize == 2 and settings.resample is None)
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(features, dtype=np.float16 if half else np.float32)
+    if not np.isfinite(stored).all():
+        raise ValueError(f"video {video!r} has values too large for {stored.dtype}")
+    return stored
+
+
+def _write_tables(
+    folder: Path,
+    source: Source,
+    database: dict[str, dict],
+    dims: int,
+    subsets: tuple[str, str],
+    settings: ConvertSettings,
+) -> None:
+    own = {entry.get("snippet_seconds") for entry in database.values()}
+    length: dict[str, float | int] = {}
+    if settings.resample is not None:
+        length["snippets"] = settings.resample
+    elif len(own) == 1:
+        length["snippet_seconds"] = own.pop() or source.snippet_seconds
+        for entry in database.values():
+            entry.pop("snippet_seconds", None)
+    elif source.snippet_seconds is not None:
+        length["snippet_seconds"] = source.snippet_seconds
+    info = {
+        "name": settings.name or source.path.resolve().name,
+        **length,
+        "feature_dim": dims,
+        "training_subset": subsets[0],
+        "testing_subset": subsets[1],
+        "classes": source.classes,
+        "source": {
+            "format": source.format,
+            "path": source.path.name,
+            "converted_by": "gaufuse convert",
+        },
+    }
+    write_json(folder / "annotations.json", {"version": "gaufuse", "database": database})
+    write_text(folder / "dataset.toml", tomli_w.dumps(info))
+
+
+def _seconds(source: Source, video: SourceVideo) -> float | None:
+    return video.snippet_seconds or source.snippet_seconds
+
+
+def _few(names: list[str], count: int = 5) -> str:
+    shown = ", ".join(names[:count])
+    return shown + (f" and {len(names) - count} more" if len(names) > count else "")

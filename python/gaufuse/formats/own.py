@@ -1,0 +1,39 @@
+"""Our own layout (dataset.toml, annotations.json, features/<video>.npy), to resample or shrink it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from gaufuse.dataset import load_annotations, load_info
+from gaufuse.formats.feature_files import read_features
+from gaufuse.formats.source import Source, SourceOptions, SourceVideo
+
+NAME = "gaufuse"
+
+
+def matches(path: Path, options: SourceOptions) -> bool:
+    return (path / "dataset.toml").is_file()
+
+
+def open_source(path: Path, options: SourceOptions) -> Source:
+    info = load_info(path)
+    annotations, seconds = load_annotations(info)
+    files = {name: path / "features" / f"{name}.npy" for name in annotations}
+    videos = [
+        SourceVideo(
+            name,
+            entry,
+            partial(read_features, files[name]) if files[name].is_file() else None,
+            seconds.get(name),
+        )
+        for name, entry in annotations.items()
+    ]
+    return Source(
+        NAME,
+        path,
+        videos,
+        info.classes,
+        options.snippet_seconds or info.snippet_seconds,
+        (info.training_subset, info.testing_subset),
+    )

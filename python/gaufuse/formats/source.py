@@ -1,0 +1,53 @@
+"""What every format offers to `gaufuse convert`: annotations at once, features video by video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gaufuse_ext.annotations import VideoAnnotation
+
+ReadFeatures = Callable[[], np.ndarray]  # (T, D) floats, read when it is called
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    name: str
+    annotation: VideoAnnotation  # subset, segments in seconds, labels, duration where it is known
+    features: ReadFeatures | None  # None: there is no file for it
+    snippet_seconds: float | None = None  # None: that of the source
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it was found. Nothing of its features is in memory."""
+
+    format: str
+    path: Path
+    videos: list[SourceVideo]
+    classes: list[str]
+    snippet_seconds: float | None = None  # None: each video has its own, or it is not known
+    subsets: tuple[str, str] | None = None  # training and testing, where the format says so
+    features_alone: list[str] = field(default_factory=list)  # features without annotations
+    trimmed: list[str] = field(default_factory=list)  # videos that lost a snippet when last read
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may have to say about a source. None: the format finds it out."""
+
+    annotations: Path | None = None
+    features: Path | None = None
+    template: str = "{video}"  # of the feature files' names, without the suffix
+    orientation: str = "auto"  # "td" (snippets, dims), "dt", or "auto"
+    snippet_seconds: float | None = None
+    feat_stride: float | None = None  # frames between snippets
+    fps: float | None = None  # of the frames that feat_stride counts, where JSON has none
+
+
+def classes_of(annotations: dict[str, VideoAnnotation]) -> list[str]:
+    """In alphabetical order, as the field numbers them where no list of classes says otherwise."""
+    return sorted({label for entry in annotations.values() for label in entry.labels})
