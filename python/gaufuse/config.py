@@ -37,6 +37,8 @@ class DataConfig(Section):
     root: str | None = None  # data set folder; relative to the configuration file
     standardize: bool  # shift and scale each feature dimension by the training snippets'
     batch_size: Count  # videos per optimiser step
+    workers: Annotated[int, Field(ge=0)] = 2  # threads that read batches ahead; 0: none
+    in_memory: bool = False  # keep features in memory instead of mapping their files
 
 
 class ModelConfig(Section):

@@ -21,7 +21,7 @@ from gaufuse.features import FeatureFiles
 from gaufuse.prefetch import prefetch
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
 
-EAGER_BYTES = 1 << 30
+EAGER_BYTES = 256 << 20
 FIELDS = {  # of dataset.toml; how long a snippet is, is checked apart
     "name": str,
     "feature_dim": int,

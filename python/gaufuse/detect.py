@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from gaufuse.config import Config
 from gaufuse.dataset import VideoSubset
@@ -19,6 +23,7 @@ def detect(
     config: Config,
     device: torch.device,
     world: World | None = None,
+    console: Console | None = None,
 ) -> Detections:
     """{video: [{"segment": [start, end] in seconds, "label", "score"}]}, by descending score; each
     process of the world looks at a share of the videos and has the detections of all.
@@ -27,19 +32,31 @@ def detect(
     """
     world = world or World()
     own = subset.select(world.share(range(len(subset))))
-    parts = world.gather(_detect(model, own, config, device))
+    parts = world.gather(_detect(model, own, config, device, console))
     return {video: detections for part in parts for video, detections in part.items()}
 
 
 @torch.no_grad()
 def _detect(
-    model: SnippetModel, subset: VideoSubset, config: Config, device: torch.device
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    device: torch.device,
+    console: Console | None,
 ) -> Detections:
     was_training = model.training
     model.eval()
     testing = config.testing
     results: Detections = {name: [] for name in subset.names}
-    for batch in subset.batches(config.data.batch_size):
+    batches = track(
+        subset.batches(config.data.batch_size),
+        "detecting",
+        total=math.ceil(len(subset) / config.data.batch_size),
+        console=console,
+        transient=True,
+        disable=console is None or not console.is_terminal,
+    )
+    for batch in batches:
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask)
         groups = select_groups(

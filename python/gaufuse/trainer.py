@@ -61,6 +61,8 @@ class Trainer:
         self.dataset = dataset
         self.world = world or World()
         self.training, self.testing = dataset.training, dataset.testing
+        for subset in (self.training, self.testing):
+            subset.prepare(config.data.workers, device)
         self.validation = None  # training videos that only choose the epoch
         if config.selection.by == "validation":
             self.training, self.validation = split_off(self.training, config.selection)
@@ -359,5 +361,6 @@ class Trainer:
 
 
 def _but_root(config: dict) -> dict:
-    """A data set that has moved is still the same one."""
-    return config | {"data": config.get("data", {}) | {"root": None}}
+    """A data set that has moved, or is read in another way, is still the same one."""
+    same = {"root": None, "workers": None, "in_memory": None}
+    return config | {"data": config.get("data", {}) | same}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gaufuse.cli import bench, evaluate, fuse, info, label, simulate, train
+from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
 
-COMMANDS = (train, evaluate, label, fuse, simulate, bench, info)
+COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
 
 DESCRIPTION = """\
 Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and
@@ -49,14 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; a problem of the user's is one sentence on stderr and exit status 2."""
     options = build_parser().parse_args(arguments)
     try:
-        options.run(options)
+        status = options.run(options)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         print(f"gaufuse: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gaufuse: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from gaufuse.authors_checkpoint import check_fits, initialise, load_weights
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
@@ -66,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check data, memory, device and one step, estimate the time, and write nothing",
     )
+    parser.add_argument(
+        "--init",
+        metavar="CHECKPOINT",
+        help="start from these weights: a checkpoint's folder, or a state dict of the release",
+    )
     going_on = parser.add_mutually_exclusive_group()
     going_on.add_argument(
         "--resume", action="store_true", help="go on from RUN's latest checkpoint"
@@ -78,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
         if options.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
-    device = local_device(_device(options.device))
+    device = local_device(pick_device(options.device))
     with joined(device, options.peer_timeout) as world:
         _train(options, device, world, Console(quiet=not world.is_first))
 
@@ -90,15 +96,17 @@ def _train(
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, console)
+    weights = load_weights(options.init) if options.init else None
+    if weights is not None:
+        check_fits(weights, dataset.info.feature_dim, dataset.info.classes)
     folder = RunFolder(Path(options.output))
     if options.dry_run:
         if world.size > 1:
             raise ValueError("--dry-run is for one process: leave torchrun out")
-        dry_run(
-            Trainer(dataset, config, folder, device, console),
-            console,
-            options.resume or options.overwrite,
-        )
+        planned = Trainer(dataset, config, folder, device, console)
+        if weights is not None:
+            initialise(planned.model, weights)
+        dry_run(planned, console, options.resume or options.overwrite)
         return
     world.first_does(lambda: prepare_folder(folder.root, options.resume, options.overwrite))
     processes = f", {world.size} processes" if world.size > 1 else ""
@@ -108,6 +116,8 @@ def _train(
         f"{device}{processes}"
     )
     trainer = Trainer(dataset, config, folder, device, console, world)
+    if weights is not None:
+        initialise(trainer.model, weights)
     if options.resume and latest_checkpoint(folder.checkpoints) is None:
         console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
     elif options.resume:
@@ -126,12 +136,20 @@ def _load(
         config = load_config(target, overrides)
         if config.data.root is None:
             raise ValueError(f"{target} has no data.root: name the data set folder there")
-        return config, load_dataset(config.data.root)
+        return config, load_dataset(config.data.root, config.data.in_memory)
     if not target.is_dir():
         raise FileNotFoundError(f"{target} is neither a data set folder nor a .toml configuration")
+    if not (target / "dataset.toml").is_file():
+        raise FileNotFoundError(
+            f"{target} has no dataset.toml. A data set of another layout is brought into ours with "
+            f"`gaufuse convert {target} OUT`; train on OUT then"
+        )
     dataset = load_dataset(target)
     source = options.config or _find_config(target, dataset, console)
-    return load_config(source, [*overrides, f"data.root={_quote(target)}"]), dataset
+    config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
+    for subset in (dataset.training, dataset.testing):
+        subset.features.in_memory = config.data.in_memory
+    return config, dataset
 
 
 def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
@@ -151,7 +169,7 @@ def _quote(path: Path) -> str:
     return f'"{text}"'
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
     try:

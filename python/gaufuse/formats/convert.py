@@ -69,7 +69,10 @@ def convert(
         raise ValueError(f"--resample must be at least 1, got {settings.resample}")
     if output.exists() and not settings.overwrite:
         raise ValueError(f"{output} exists: replace it with --overwrite, or name another folder")
-    if output.resolve() == source.path.resolve() or output.resolve() in source.path.resolve().parents:
+    if (
+        output.resolve() == source.path.resolve()
+        or output.resolve() in source.path.resolve().parents
+    ):
         raise ValueError(f"{output} holds the source: name another folder")
     result = Conversion()
     videos = [_named(video, settings) for video in source.videos]

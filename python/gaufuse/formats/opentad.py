@@ -56,9 +56,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     )
 
 
-def _snippet_seconds(
-    file: Path, name: str, entry: Mapping, options: SourceOptions
-) -> float | None:
+def _snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
     """None where the whole source has one, or a resampled video takes its share of the duration."""
     if options.feat_stride is None:
         return None

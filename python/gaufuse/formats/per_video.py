@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gaufuse.formats import wtalc
-from gaufuse.formats.feature_files import FeatureFolder, read_features
+from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
     feature_root,
     find_json,

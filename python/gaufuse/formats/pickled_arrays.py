@@ -13,7 +13,7 @@ import pickle
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -67,7 +67,7 @@ _STAND_INS = {
 class _NotingUnpickler(pickle._Unpickler):
     """The pure-Python unpickler, whose opcodes for long data note the place and skip it."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: BinaryIO, size: int):
         super().__init__(_BoundedFile(file, size), encoding="latin1")

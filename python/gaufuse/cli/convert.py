@@ -1,0 +1,159 @@
+"""Bring a data set of any of the field's layouts into ours.
+
+SOURCE is a folder (or an annotation JSON) in one of these layouts, which is found out unless named:
+
+  wtalc      W-TALC, RSKP: ...-JOINTFeatures.npy and annotation .npys, perhaps in a subfolder
+  per_video  ACM-Net, ASM-Loc: gt.json (or those .npys) and features/.../<video>.npy
+  rgb_flow   WTAL-Uncertainty, CoLA: gt.json and features/.../{rgb,flow}/<video>.npy
+  opentad    ActionFormer, OpenTAD: JSON with fps, and <video>.npy, .npz, .pt or .pkl
+  gaufuse    ours, to resample or shrink it
+
+  gaufuse convert data/Thumos14 data/thumos14
+  gaufuse convert thumos14.json data/thumos14 --features i3d_features --feat-stride 4
+  gaufuse convert data/ActivityNet1.3 data/anet150 --resample 150 --missing missing_videos.txt
+
+OUT then holds dataset.toml, annotations.json and features/<video>.npy; one video is in memory at a
+time. Files are read without trust: a pickle can hold arrays, nothing that runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+from rich.console import Console
+
+from gaufuse import formats
+from gaufuse.formats.convert import ConvertSettings, convert
+from gaufuse.formats.source import SourceOptions
+from gaufuse_ext.annotations import read_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("output", metavar="OUT", help="folder of the data set, made whole or not")
+    parser.add_argument("--format", choices=formats.names(), help="layout of SOURCE")
+    parser.add_argument("--annotations", type=Path, metavar="PATH", help="JSON, or folder of .npys")
+    parser.add_argument("--features", type=Path, metavar="PATH", help="folder, or joint .npy")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    parser.add_argument("--name", help="of the data set (default: SOURCE's)")
+    group = parser.add_argument_group("features")
+    group.add_argument(
+        "--template",
+        default="{video}",
+        help="names of the feature files without suffix, such as v_{video} (default %(default)s)",
+    )
+    group.add_argument(
+        "--orientation",
+        choices=("auto", "td", "dt"),
+        default="auto",
+        help="td: (snippets, dimensions); dt: the other way round; auto: the axis of which all "
+        "videos have the same size is that of the dimensions",
+    )
+    group.add_argument("--resample", type=int, metavar="N", help="N snippets for every video")
+    group.add_argument("--float16", action="store_true", help="store half precision")
+    group = parser.add_argument_group("time")
+    group.add_argument("--snippet-seconds", type=float, metavar="S", help="length of a snippet")
+    group.add_argument(
+        "--feat-stride", type=float, metavar="FRAMES", help="frames between snippets (opentad)"
+    )
+    group.add_argument("--fps", type=float, help="of all videos, instead of the JSON's (opentad)")
+    group = parser.add_argument_group("videos")
+    group.add_argument("--training-subset", metavar="NAME")
+    group.add_argument("--testing-subset", metavar="NAME")
+    group.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="rename a subset; may be given several times",
+    )
+    group.add_argument(
+        "--subsets", metavar="FILE", help="CSV with columns video and subset, over SOURCE's"
+    )
+    group.add_argument(
+        "--missing", metavar="FILE", help="videos to leave out: a name a line, or a JSON list"
+    )
+    group.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="leave out videos without features or labels and features without annotations, "
+        "instead of an error",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    for name in ("snippet_seconds", "feat_stride", "fps"):
+        value = getattr(options, name)
+        if value is not None and not 0.0 < value < float("inf"):
+            raise ValueError(f"--{name.replace('_', '-')} must be positive, got {value}")
+    console = Console()
+    source = formats.open_source(
+        options.source,
+        SourceOptions(
+            options.annotations,
+            options.features,
+            options.template,
+            options.orientation,
+            options.snippet_seconds,
+            options.feat_stride,
+            options.fps,
+        ),
+        options.format,
+    )
+    settings = ConvertSettings(
+        name=options.name,
+        training_subset=options.training_subset,
+        testing_subset=options.testing_subset,
+        rename=dict(map(_renaming, options.rename)),
+        subset_of=_read_subsets(options.subsets) if options.subsets else {},
+        missing=_read_missing(options.missing) if options.missing else frozenset(),
+        resample=options.resample,
+        float16=options.float16,
+        skip_missing=options.skip_missing,
+        snippets_given=options.snippet_seconds is not None or options.feat_stride is not None,
+        overwrite=options.overwrite,
+    )
+    result = convert(source, options.output, settings, console)
+    for what, names in result.left_out.items():
+        console.print(f"left out, {what}: {len(names)} ({', '.join(names[:3])}, ...)")
+    for note in result.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    videos = ", ".join(f"{count} {subset}" for subset, count in result.videos.items())
+    console.print(
+        f"{source.format} layout: {videos} videos, {len(source.classes)} classes in "
+        f"{options.output}; `gaufuse data check {options.output}` looks at them",
+        soft_wrap=True,
+    )
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not old or not equals or not new:
+        raise ValueError(f"--rename must look like OLD=NEW, got {text!r}")
+    return old, new
+
+
+def _read_subsets(path: str) -> dict[str, str]:
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        if not {"video", "subset"} <= set(table.fieldnames or ()):
+            raise ValueError(f"{path} must be a CSV with columns video and subset")
+        return {row["video"]: row["subset"] for row in table}
+
+
+def _read_missing(path: str) -> frozenset[str]:
+    """Names, with and without the v_ that ActivityNet's files have before the video's own name."""
+    if path.endswith(".json"):
+        names = read_json(path)
+        if not isinstance(names, list):
+            raise ValueError(f"{path} must be a list of video names")
+    else:
+        names = Path(path).read_text(encoding="utf-8").split()
+    names = [str(name) for name in names]
+    return (
+        frozenset(names)
+        | {name.removeprefix("v_") for name in names}
+        | {f"v_{name}" for name in names}
+    )

@@ -1,0 +1,78 @@
+"""Look at a data set: what is missing, broken, or does not fit together.
+
+`check` reads every file of the folder once. It ends with 1 where training would not work, 0
+otherwise.
+
+  gaufuse data check data/thumos14
+  gaufuse data check data/thumos14 --json -
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from gaufuse.data_check import DataReport, check_data
+from gaufuse.files import write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="action", required=True, dest="action")
+    check = actions.add_parser("check", help="report what is wrong with a data set folder")
+    check.add_argument("folder", metavar="DIR", help="dataset.toml, annotations.json, features/")
+    check.add_argument("--json", metavar="FILE", help="write the report as JSON; - for stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    console = Console(stderr=options.json == "-")
+    report = check_data(options.folder, console)
+    console.print(_summary(report))
+    console.print(_classes(report))
+    if report.problems:
+        console.print(_problems(report))
+    else:
+        console.print("nothing is wrong")
+    if options.json == "-":
+        json.dump(report.as_json(), sys.stdout, indent=1)
+        print()
+    elif options.json:
+        write_json(options.json, report.as_json())
+    return 1 if report.fatal else 0
+
+
+def _summary(report: DataReport) -> Table:
+    kinds = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items()) or "no"
+    table = Table(title=report.name, caption=f"{report.feature_dim} dimensions; {kinds} files")
+    table.add_column("subset")
+    for column in ("videos", "segments", "snippets"):
+        table.add_column(column, justify="right")
+    for subset, videos in report.videos.items():
+        counts = (videos, report.segments.get(subset, 0), report.snippets.get(subset, 0))
+        table.add_row(subset, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _classes(report: DataReport) -> Table:
+    subsets = list(next(iter(report.class_videos.values())))
+    table = Table(title="videos per class")
+    table.add_column("class")
+    for subset in subsets:
+        table.add_column(subset, justify="right")
+    for label, counts in report.class_videos.items():
+        table.add_row(label, *(str(counts[subset]) for subset in subsets))
+    return table
+
+
+def _problems(report: DataReport) -> Table:
+    table = Table(title="problems")
+    for column in ("", "what", "how many", "first"):
+        table.add_column(column)
+    for problem in sorted(report.problems, key=lambda problem: not problem.fatal):
+        grade = "[red]error[/red]" if problem.fatal else "[yellow]warning[/yellow]"
+        first = f"{problem.videos[0]}: {problem.detail}" if problem.detail else problem.videos[0]
+        table.add_row(grade, problem.kind, str(len(problem.videos)), first)
+    return table

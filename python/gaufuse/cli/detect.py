@@ -1,0 +1,72 @@
+"""Detect actions with a trained model: our own checkpoints, or the authors'.
+
+CHECKPOINT is a folder such as RUN/checkpoints/epoch-0030, or a state dict of the release (.pkl,
+.pth). Settings are those that our own checkpoint was trained with, or --config's; a state dict has
+none, so that --config is by default the preset thumos14_release. The classes of a state dict are
+taken to be in the order of DIR/dataset.toml.
+
+  gaufuse detect runs/first/checkpoints/epoch-0030 data/thumos14 -o predictions.json
+  gaufuse detect best_model.pkl data/thumos14 -o predictions.json
+  gaufuse evaluate predictions.json data/thumos14/annotations.json --protocol thumos
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from gaufuse.authors_checkpoint import build_model, check_fits, load_weights
+from gaufuse.cli.train import pick_device
+from gaufuse.config import load_config
+from gaufuse.dataset import load_dataset
+from gaufuse.detect import detect
+from gaufuse.evaluation import detection_score
+from gaufuse.files import write_json
+
+PRESET = "thumos14_release"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument("dataset", metavar="DIR", help="data set folder")
+    parser.add_argument("--output", "-o", required=True, metavar="OUT", help="JSON, or JSON.gz")
+    parser.add_argument("--config", help="TOML file, or preset, whose [testing] and [model] to use")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting of --config; may be given several times",
+    )
+    parser.add_argument(
+        "--subset",
+        choices=("testing", "training"),
+        default="testing",
+        help="which videos (default %(default)s)",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
+
+
+def run(options: argparse.Namespace) -> None:
+    console = Console()
+    weights = load_weights(options.checkpoint)
+    if options.set and options.config is None and weights.config is not None:
+        raise ValueError("--set changes settings of --config: name one")
+    config = weights.config
+    if options.config is not None or config is None:
+        config = load_config(options.config or PRESET, options.set)
+    dataset = load_dataset(options.dataset, config.data.in_memory)
+    check_fits(weights, dataset.info.feature_dim, dataset.info.classes)
+    device = pick_device(options.device)
+    subset = dataset.testing if options.subset == "testing" else dataset.training
+    subset.prepare(config.data.workers, device)
+    results = detect(build_model(weights, config).to(device), subset, config, device, console)
+    write_json(options.output, {"version": "gaufuse", "results": results})
+    count = sum(map(len, results.values()))
+    score = detection_score(results, subset, config).average_map
+    console.print(
+        f"{count} detections in {len(results)} {options.subset} videos, average mAP {score:.2f} "
+        f"({config.evaluation.protocol} protocol): {options.output}",
+        soft_wrap=True,
+    )
