@@ -1,8 +1,8 @@
 """Weights that were not trained here: the authors' state dicts, for evaluation and fine-tuning.
 
-A .pkl or .pth with mu, ac_center, fg_center, feature_embedding.0.weight and feature_embedding.0.bias
-(perhaps behind `module.`, perhaps in a dict under `state_dict` or the like), read without trust:
-torch files by weights_only, plain pickles by an unpickler that can rebuild tensors and nothing else.
+A .pkl or .pth with mu, ac_center, fg_center, feature_embedding.0.weight and .bias (perhaps behind
+`module.`, perhaps in a dict under `state_dict` or the like), read without trust: torch files by
+weights_only, plain pickles by an unpickler that can rebuild tensors and nothing else.
 """
 
 from __future__ import annotations
@@ -129,7 +129,10 @@ def _read(path: Path) -> object:
     except Exception as torch_error:  # not torch's: perhaps a plain pickle
         try:
             with path.open("rb") as file:
-                return _TensorUnpickler(file, encoding="latin1").load()
+                value = _TensorUnpickler(file, encoding="latin1").load()
+            if not isinstance(value, dict):
+                raise ValueError(f"it holds {type(value).__name__}")
+            return value
         except Exception as error:  # whatever the bytes of a broken file lead to
             raise ValueError(
                 f"{path} is not a readable checkpoint (as a torch file: "
@@ -146,6 +149,7 @@ class _TensorUnpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
             ("torch.storage", "_load_from_bytes"): _load_storage,
+            ("_codecs", "encode"): _encode,
         }
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"refused to load {module}.{name}")
@@ -158,7 +162,16 @@ def _rebuild_parameter(data: object, requires_grad: object, hooks: object) -> nn
     return nn.Parameter(data, requires_grad=False)
 
 
+def _encode(text: object, encoding: object) -> bytes:
+    """Bytes, as Python 3 writes them in an old protocol."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused encoding {encoding!r}")
+    return text.encode("latin1")
+
+
 def _load_storage(data: object) -> object:
+    if isinstance(data, str):  # Python 2's
+        data = data.encode("latin1")
     if not isinstance(data, bytes):
         raise pickle.UnpicklingError("a storage that is not bytes")
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -1,7 +1,7 @@
 """Data sets on disk: dataset.toml, annotations.json (or .json.gz), features/<video>.npy.
 
-dataset.toml   name, feature_dim, training_subset, testing_subset, classes, and how long a snippet is:
-               snippet_seconds, or snippets = N: each video has N, which share its duration
+dataset.toml   name, feature_dim, training_subset, testing_subset, classes, and how long a snippet
+               is: snippet_seconds, or snippets = N: each video has N, which share its duration
 annotations    ActivityNet style, seconds; a video may have snippet_seconds of its own
 features       (snippets, feature_dim) float16 or float32
 """

@@ -27,10 +27,14 @@ class FeatureFiles(Sequence[torch.Tensor]):
         self.dim = dim
         self.in_memory = in_memory
         shapes = [_shape(path, dim) for path in paths]
-        self.lengths = [shape[0] for shape in shapes]
-        self.nbytes = sum(length * dim * size for length, size in shapes)
+        self.lengths = [length for length, _ in shapes]
+        self._bytes = [length * dim * size for length, size in shapes]
         self._finite = [False] * len(paths)
         self._kept: dict[int, torch.Tensor] = {}
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self._bytes)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -60,14 +64,10 @@ class FeatureFiles(Sequence[torch.Tensor]):
         chosen.paths = [self.paths[i] for i in videos]
         chosen.dim, chosen.in_memory = self.dim, self.in_memory
         chosen.lengths = [self.lengths[i] for i in videos]
-        chosen.nbytes = sum(_bytes(self.paths[i]) for i in videos)
+        chosen._bytes = [self._bytes[i] for i in videos]
         chosen._finite = [self._finite[i] for i in videos]
         chosen._kept = {new: self._kept[old] for new, old in enumerate(videos) if old in self._kept}
         return chosen
-
-
-def _bytes(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _shape(path: Path, dim: int) -> tuple[int, int]:

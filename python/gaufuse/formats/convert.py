@@ -26,6 +26,7 @@ KNOWN_SUBSETS = (
     ("train", "test"),
     ("train", "val"),
     ("training", "testing"),
+    ("training", "test"),
     ("validation", "test"),  # THUMOS14
     ("val", "test"),
 )

@@ -1,4 +1,4 @@
-"""Our own layout (dataset.toml, annotations.json, features/<video>.npy), to resample or shrink it."""
+"""Our own layout (dataset.toml, annotations.json, features/), to resample or shrink it."""
 
 from __future__ import annotations
 

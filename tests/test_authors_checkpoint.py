@@ -1,0 +1,179 @@
+"""The authors' state dicts load, detect and are trained on from; hostile ones are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+
+from gaufuse.authors_checkpoint import NAMES, build_model, load_authors_checkpoint, load_weights
+from gaufuse.cli.main import main
+from gaufuse.dataset import load_dataset
+from gaufuse.detect import detect
+from training_setups import SHORT, TINY, short_config, tiny_dataset
+
+
+def state_dict(dim: int = 12, classes: int = 3) -> OrderedDict:
+    generator = torch.Generator().manual_seed(5)
+    shapes = ((8, dim), (classes + 1, dim), (1, dim), (dim, TINY.feature_dim), (dim,))
+    return OrderedDict(
+        (name, torch.randn(shape, generator=generator))
+        for name, shape in zip(NAMES, shapes, strict=True)
+    )
+
+
+def save_zip(state, path):
+    torch.save(state, path)
+
+
+def save_legacy(state, path):
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+def save_pickle(state, path):
+    path.write_bytes(pickle.dumps(state, protocol=2))
+
+
+def save_pickle_4(state, path):
+    path.write_bytes(pickle.dumps(state, protocol=4))
+
+
+def as_parameters(state):
+    return OrderedDict((name, torch.nn.Parameter(value)) for name, value in state.items())
+
+
+def in_parallel(state):
+    return {f"module.{name}": value for name, value in state.items()}
+
+
+@pytest.mark.parametrize("save", [save_zip, save_legacy, save_pickle, save_pickle_4])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        as_parameters,
+        in_parallel,
+        lambda state: {"epoch": 3, "state_dict": state},
+        lambda state: {"model": in_parallel(state), "step": 1},
+    ],
+    ids=["plain", "parameters", "module", "state_dict", "model+module"],
+)
+def test_loads_in_every_wrapping(tmp_path, save, wrap):
+    state = state_dict()
+    save(wrap(state), tmp_path / "model.pkl")
+    found = load_authors_checkpoint(tmp_path / "model.pkl")
+    for name in NAMES:
+        assert torch.equal(found[name], state[name])
+    assert found["feature_mean"].tolist() == [0.0] * TINY.feature_dim
+    assert found["feature_scale"].tolist() == [1.0] * TINY.feature_dim
+
+
+class _Attack:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("save", [save_zip, save_legacy, save_pickle, save_pickle_4])
+def test_code_is_not_run(tmp_path, save):
+    state = state_dict()
+    state["mu"] = _Attack(tmp_path / "hit")
+    save(state, tmp_path / "model.pkl")
+    with pytest.raises(ValueError, match=r"model\.pkl is not a readable checkpoint"):
+        load_authors_checkpoint(tmp_path / "model.pkl")
+    assert not (tmp_path / "hit").exists()
+
+
+def test_code_inside_a_storage_is_not_run(tmp_path):
+    class Storage:
+        def __reduce__(self):
+            inner = pickle.dumps(_Attack(tmp_path / "hit"))
+            return torch.storage._load_from_bytes, (inner,)
+
+    save_pickle({"mu": Storage()}, tmp_path / "model.pkl")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        load_authors_checkpoint(tmp_path / "model.pkl")
+    assert not (tmp_path / "hit").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("mu"), "has no mu"),
+        (lambda state: state.update(mu=[1.0]), "has no tensor mu"),
+        (lambda state: state.update(mu=torch.zeros(8, 5)), r"mu must have shape \(8, 12\)"),
+        (lambda state: state.update(fg_center=torch.zeros(2, 12)), "fg_center must have shape"),
+        (lambda state: state.update(ac_center=torch.zeros(4)), "must be matrices"),
+        (lambda state: state["mu"].fill_(torch.nan), "mu has NaN"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, change, message):
+    state = state_dict()
+    change(state)
+    torch.save(state, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=message):
+        load_authors_checkpoint(tmp_path / "model.pth")
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        load_authors_checkpoint(tmp_path / "absent.pkl")
+    (tmp_path / "text.pkl").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        load_authors_checkpoint(tmp_path / "text.pkl")
+    torch.save([1, 2], tmp_path / "list.pkl")
+    with pytest.raises(ValueError, match="holds list"):
+        load_authors_checkpoint(tmp_path / "list.pkl")
+
+
+def test_detect_with_the_authors_weights(tmp_path):
+    data = tiny_dataset(tmp_path / "data")
+    torch.save(state_dict(), tmp_path / "model.pkl")
+    output = tmp_path / "found.json"
+    command = ["detect", str(tmp_path / "model.pkl"), str(data), "-o", str(output)]
+    assert main([*command, "--config", "simulated"]) == 0
+    found = json.loads(output.read_text())["results"]
+    config = short_config()
+    model = build_model(load_weights(tmp_path / "model.pkl"), config)
+    assert model.mu.shape == (8, 12)
+    wanted = detect(model, load_dataset(data).testing, config, torch.device("cpu"))
+    assert found == wanted
+    assert main(command) == 0, "the release's preset without --config"
+
+
+def test_weights_for_other_data_are_refused(tmp_path, capsys):
+    data = tiny_dataset(tmp_path / "data")
+    torch.save(state_dict(classes=5), tmp_path / "model.pkl")
+    command = ["detect", str(tmp_path / "model.pkl"), str(data), "-o", str(tmp_path / "x.json")]
+    assert main(command) == 2
+    assert "tells 5 classes apart, the data set has 3" in capsys.readouterr().err
+
+
+def test_fine_tuning_and_our_own_checkpoints(tmp_path, capsys):
+    data = tiny_dataset(tmp_path / "data")
+    torch.save(state_dict(dim=16), tmp_path / "model.pkl")
+    run = tmp_path / "run"
+    changes = [part for change in SHORT for part in ("--set", change)]
+    still = ["--set", "optimizer.learning_rate=[{until=7, value=0.0}]"]
+    still += ["--set", "data.standardize=false"]
+    train = ["train", str(data), "-o", str(run), "--config", "simulated", *changes]
+    assert main([*train, *still, "--init", str(tmp_path / "model.pkl")]) == 0
+    checkpoint = run / "checkpoints" / "epoch-0007"
+    own = load_weights(checkpoint)
+    assert torch.equal(own.model["mu"], state_dict(dim=16)["mu"]), "learning rate 0: as it started"
+    output = tmp_path / "found.json"
+    assert main(["detect", str(checkpoint), str(data), "-o", str(output)]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["chosen_epoch"] in (2, 4, 7)
+    predictions = json.loads((run / "predictions.json").read_text())
+    assert json.loads(output.read_text()) == predictions, "the weights never changed"
+    other = ["train", str(data), "-o", str(tmp_path / "other"), "--config", "simulated", *changes]
+    assert main([*other, "--set", "model.representatives=4", "--init", str(checkpoint)]) == 2
+    assert "mu has shape (8, 16), the configuration wants (4, 16)" in capsys.readouterr().err
