@@ -64,9 +64,11 @@ def run(options: argparse.Namespace) -> None:
     results = detect(build_model(weights, config).to(device), subset, config, device, console)
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
-    score = detection_score(results, subset, config).average_map
+    score = ""
+    if any(entry.labels for entry in subset.annotations.values()):
+        value = detection_score(results, subset, config).average_map
+        score = f", average mAP {value:.2f} ({config.evaluation.protocol} protocol)"
     console.print(
-        f"{count} detections in {len(results)} {options.subset} videos, average mAP {score:.2f} "
-        f"({config.evaluation.protocol} protocol): {options.output}",
+        f"{count} detections in {len(results)} {options.subset} videos{score}: {options.output}",
         soft_wrap=True,
     )
