@@ -162,7 +162,7 @@ class VideoSubset:
         return self.batches_of(parts)
 
     def batches_of(self, parts: list[list[int]]) -> Iterator[Batch]:
-        """A batch of each list of videos, made ahead of its use."""
+        """A batch of each list of videos, in that order."""
         return prefetch(self.batch, parts, self.workers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +30,9 @@ class FeatureFiles(Sequence[torch.Tensor]):
         shapes = [_shape(path, dim) for path in paths]
         self.lengths = [length for length, _ in shapes]
         self._bytes = [length * dim * size for length, size in shapes]
-        self._finite = [False] * len(paths)
-        self._kept: dict[int, torch.Tensor] = {}
+        # By path: selections of the videos share them.
+        self._finite: set[Path] = set()
+        self._kept: dict[Path, torch.Tensor] = {}
 
     @property
     def nbytes(self) -> int:
@@ -40,33 +42,30 @@ class FeatureFiles(Sequence[torch.Tensor]):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        i = range(len(self))[i]
-        if i in self._kept:
-            return self._kept[i]
+        path = self.paths[i]
+        if path in self._kept:
+            return self._kept[path]
         # The map is closed with the last tensor on it: thousands of videos do not need as many
         # open files.
-        array = _open(self.paths[i], self.dim)
+        array = _open(path, self.dim)
         if len(array) != self.lengths[i]:
-            raise ValueError(f"{self.paths[i]} was changed while it was in use")
-        if not self._finite[i]:
-            _check_finite(array, self.paths[i])
-            self._finite[i] = True
+            raise ValueError(f"{path} was changed while it was in use")
+        if path not in self._finite:
+            _check_finite(array, path)
+            self._finite.add(path)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
-        if self.in_memory:
-            array = np.array(array)
-            self._kept[i] = torch.from_numpy(array)
-            return self._kept[i]
-        return torch.from_numpy(array)
+        if not self.in_memory:
+            return torch.from_numpy(array)
+        self._kept[path] = torch.from_numpy(np.array(array))
+        return self._kept[path]
 
     def select(self, videos: list[int]) -> FeatureFiles:
-        chosen = object.__new__(FeatureFiles)
+        """Those of the videos, in that order, sharing what was read and checked."""
+        chosen = copy.copy(self)
         chosen.paths = [self.paths[i] for i in videos]
-        chosen.dim, chosen.in_memory = self.dim, self.in_memory
         chosen.lengths = [self.lengths[i] for i in videos]
         chosen._bytes = [self._bytes[i] for i in videos]
-        chosen._finite = [self._finite[i] for i in videos]
-        chosen._kept = {new: self._kept[old] for new, old in enumerate(videos) if old in self._kept}
         return chosen
 
 

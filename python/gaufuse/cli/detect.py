@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     subset = dataset.testing if options.subset == "testing" else dataset.training
     subset.prepare(config.data.workers, device)
-    results = detect(build_model(weights, config).to(device), subset, config, device, console=console)
+    results = detect(
+        build_model(weights, config).to(device), subset, config, device, console=console
+    )
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
     score = ""
