@@ -22,8 +22,8 @@ class Settings:
     rows: str = "mean"
     constraint: str = "elastic"
     prices: str = "snippet"
-    confidence_weight: float = 0.1
-    uniformity_weight: float = 0.05
+    confidence_weight: float = 0.08
+    uniformity_weight: float = 0.04
     anchor_weight: float = 1.0
     variation_weight: float = 0.0
     sparsity_weight: float = 1e-3

@@ -146,7 +146,7 @@ def test_label_settings(predictions, tmp_path, monkeypatch):
     settings = json.loads((tmp_path / "all" / "labels.json").read_text())["linpro"]
     assert settings["prices"] == "instance"
     assert settings["anchor_weight"] == 0.0
-    assert settings["uniformity_weight"] == 0.05
+    assert settings["uniformity_weight"] == 0.04
 
 
 def test_label_activations(tmp_path, capsys):

@@ -78,8 +78,8 @@ def instances(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @given(
     case=instances(),
     num_snippets=st.sampled_from([1, 13, 24]),
-    confidence_weight=st.sampled_from([0.1, 0.0, 1.0]),
-    uniformity_weight=st.sampled_from([0.05, 0.0, 1.0]),
+    confidence_weight=st.sampled_from([0.08, 0.0, 1.0]),
+    uniformity_weight=st.sampled_from([0.04, 0.0, 1.0]),
     anchor_weight=st.sampled_from([1.0, 0.0, 0.3]),
     variation_weight=st.sampled_from([0.0, 0.2, 2.0]),
     sparsity_weight=st.sampled_from([1e-3, 0.0, 0.2]),

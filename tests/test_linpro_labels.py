@@ -23,8 +23,8 @@ PLAIN = {
 }
 DEFAULTS = {
     "prices": "snippet",
-    "confidence_weight": 0.1,
-    "uniformity_weight": 0.05,
+    "confidence_weight": 0.08,
+    "uniformity_weight": 0.04,
     "anchor_weight": 1.0,
     "variation_weight": 0.0,
     "sparsity_weight": 1e-3,
