@@ -41,11 +41,12 @@ class Batch:
     labels: torch.Tensor  # (B, C) float32 multi-hot
     most_labels: int  # the most classes that one of the videos has
     videos: list[int]  # (B,) indices into the subset
+    sizes: list[int] | None = None  # (B,) the lengths on the host; None: not known
 
     def to(self, device: torch.device) -> Batch:
         tensors = (self.features, self.mask, self.lengths, self.labels)
         moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        return Batch(*moved, self.most_labels, self.videos)
+        return Batch(*moved, self.most_labels, self.videos, self.sizes)
 
 
 class VideoSubset:
@@ -86,10 +87,11 @@ class VideoSubset:
         features = torch.nn.utils.rnn.pad_sequence(
             [self.features[i].float() for i in videos], batch_first=True
         )
-        lengths = torch.tensor([len(self.features[i]) for i in videos])
+        sizes = [len(self.features[i]) for i in videos]
+        lengths = torch.tensor(sizes)
         mask = torch.arange(features.shape[1]) < lengths[:, None]
         labels = self.labels[videos]
-        return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos)
+        return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos, sizes)
 
     def batches(self, size: int, order: list[int] | None = None) -> Iterator[Batch]:
         order = list(range(len(self))) if order is None else order

@@ -27,7 +27,7 @@ def detect(
     results: Detections = {name: [] for name in subset.names}
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
         groups = select_groups(
             class_activations(outputs, testing),
             video_scores(outputs, batch.mask, config.loss.top_fraction, testing),
@@ -68,7 +68,7 @@ def score_videos(
     scores = []
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
         top = config.loss.top_fraction
         scores.append(video_scores(outputs, batch.mask, top, config.testing).cpu())
     model.train(was_training)

@@ -102,7 +102,7 @@ def make_labels(
     groups_seen = relaxed = 0
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
         groups = select_groups(
             class_activations(outputs, config.labels),
             video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),

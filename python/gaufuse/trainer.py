@@ -68,9 +68,7 @@ class Trainer:
         info = dataset.info
         self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
         if config.data.standardize:
-            mean, scale = self.training.standardizer()
-            self.model.feature_mean.copy_(mean)
-            self.model.feature_scale.copy_(scale)
+            self.model.standardize(*self.training.standardizer())
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             lr=value_at(config.optimizer.learning_rate, 1),
@@ -199,7 +197,8 @@ class Trainer:
         self.model.eval()
         for batch in self.training.batches(self.config.data.batch_size):
             batch = batch.to(self.device)
-            self.memory.update(self.model(batch.features, batch.mask), batch.labels)
+            outputs = self.model(batch.features, batch.mask, lengths=batch.sizes)
+            self.memory.update(outputs, batch.labels)
 
     def _refresh_labels(self, refresh: int) -> None:
         labels, statistics = make_labels(

@@ -53,7 +53,9 @@ class TrainingStep:
         if remembering:
             recalled = self.memory.recall(batch.labels, batch.most_labels)
             remembered = recalled[1].any(1)
-        outputs = self._forward(batch.features, batch.mask, recalled)
+        # Compiled once for padded batches; packed ones would be compiled for every length.
+        sizes = None if config.training.compile else batch.sizes
+        outputs = self._forward(batch.features, batch.mask, recalled, sizes)
         losses = step_losses(
             outputs,
             batch.labels,
