@@ -49,13 +49,18 @@ class LabelBank:
     def _padded(self, labels: list[torch.Tensor] | None, batch: Batch) -> torch.Tensor:
         if labels is None:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
-        return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
+        return pad_labels(labels, batch)
 
     def state_dict(self) -> dict[str, list[torch.Tensor] | None]:
         return {"current": self.current, "previous": self.previous}
 
     def load_state_dict(self, state: dict[str, list[torch.Tensor] | None]) -> None:
         self.current, self.previous = state["current"], state["previous"]
+
+
+def pad_labels(labels: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+    """(B, T, C) of the batch's videos, zero at padding."""
+    return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
 
 def linpro(
@@ -80,7 +85,76 @@ def linpro(
     )
 
 
+class LabelTally:
+    """Sums up what label statistics need, on the device: it is read once, at the end."""
+
+    def __init__(self) -> None:
+        self._sums: torch.Tensor | float = 0.0
+        self._groups = self._relaxed = 0
+
+    def add(
+        self,
+        labels: torch.Tensor,
+        previous: torch.Tensor | None,
+        batch: Batch,
+        fused: gx.FusedSegments,
+        solved: gx.LinproLabels,
+    ) -> None:
+        """labels and the ones before them: (B, T, C), zero at padding."""
+        known = (batch.labels > 0).unsqueeze(1) & batch.mask.unsqueeze(-1)
+        covered = known & (labels > 0.01)
+        sums = (
+            known.sum(),
+            covered.sum(),
+            (labels * covered).sum(),
+            labels.new_zeros(()) if previous is None else (labels - previous).abs().sum(),
+            batch.mask.sum() * labels.shape[-1],
+            fused.counts.sum(),
+            solved.residual.sum(),
+        )
+        self._sums = self._sums + torch.stack([value.double() for value in sums])
+        self._groups += len(solved.status)
+        self._relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
+
+    def statistics(self) -> LabelStatistics:
+        known, covered, confidence, change, size, instances, residual = self._sums.tolist()
+        return LabelStatistics(
+            covered / max(1.0, known),
+            confidence / max(1.0, covered),
+            change / max(1.0, size),
+            instances / max(1, self._groups),
+            residual / max(1.0, instances),
+            self._relaxed,
+        )
+
+
 @torch.no_grad()
+def label_batch(
+    model: SnippetModel, batch: Batch, config: Config, temperature: float
+) -> tuple[torch.Tensor, gx.FusedSegments, gx.LinproLabels]:
+    """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding."""
+    outputs = model(batch.features, batch.mask, lengths=batch.sizes)
+    groups = select_groups(
+        class_activations(outputs, config.labels),
+        video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
+        batch.lengths,
+        batch.labels,
+        config.labels,
+    )
+    fused = find_instances(groups, config.labels, temperature)
+    solved = linpro(
+        fused.segments,
+        fused.scores,
+        fused.counts,
+        groups.lengths,
+        batch.features.shape[1],
+        config.linpro,
+    )
+    labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
+    labels[groups.video, :, groups.label] = solved.labels
+    return labels, fused, solved
+
+
 def make_labels(
     model: SnippetModel,
     subset: VideoSubset,
@@ -98,53 +172,12 @@ def make_labels(
     temperatures = config.labels.temperature
     temperature = temperatures[min(refresh, len(temperatures) - 1)]
     labels: list[torch.Tensor] = []
-    instances = residual = 0.0
-    groups_seen = relaxed = 0
+    tally = LabelTally()
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
-        groups = select_groups(
-            class_activations(outputs, config.labels),
-            video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
-            batch.lengths,
-            batch.labels,
-            config.labels,
-        )
-        fused = find_instances(groups, config.labels, temperature)
-        solved = linpro(
-            fused.segments,
-            fused.scores,
-            fused.counts,
-            groups.lengths,
-            batch.features.shape[1],
-            config.linpro,
-        )
-        padded = torch.zeros(*batch.mask.shape, batch.labels.shape[1], device=device)
-        padded[groups.video, :, groups.label] = solved.labels
+        padded, fused, solved = label_batch(model, batch, config, temperature)
+        before = None if previous is None else pad_labels(previous, batch)
+        tally.add(padded, before, batch, fused, solved)
         labels += [row[:length].cpu() for row, length in zip(padded, batch.lengths, strict=True)]
-        instances += float(fused.counts.sum())
-        residual += float(solved.residual.sum())
-        relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
-        groups_seen += len(solved.status)
     model.train(was_training)
-    return labels, LabelStatistics(
-        *_coverage(labels, subset.labels),
-        _change(labels, previous),
-        instances / max(1, groups_seen),
-        residual / max(1.0, instances),
-        relaxed,
-    )
-
-
-def _coverage(labels: list[torch.Tensor], known: torch.Tensor) -> tuple[float, float]:
-    own = torch.cat([x[:, present > 0].flatten() for x, present in zip(labels, known, strict=True)])
-    covered = own[own > 0.01]
-    return len(covered) / max(1, len(own)), float(covered.mean()) if len(covered) else 0.0
-
-
-def _change(labels: list[torch.Tensor], previous: list[torch.Tensor] | None) -> float:
-    if previous is None:
-        return 0.0
-    pairs = zip(labels, previous, strict=True)
-    total = sum(float((new - old).abs().sum()) for new, old in pairs)
-    return total / max(1, sum(x.numel() for x in labels))
+    return labels, tally.statistics()
