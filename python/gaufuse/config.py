@@ -92,7 +92,15 @@ class TargetPhase(Section):
 
 class ScheduleConfig(Section):
     epochs: Epoch
-    refresh: list[Epoch]  # labels are made at the end of these epochs
+    refresh: list[
+        Epoch
+    ]  # labels are made at the end of these epochs; the first ends the base phase
+    # When labels are made after the base phase. "schedule": at the epochs of `refresh`, the
+    # paper's; "every": every so many epochs; "online": at every step, of the batch's own videos, by
+    # a teacher whose weights follow the model's by an exponential moving average.
+    policy: Literal["schedule", "every", "online"] = "schedule"
+    every: Count = 10
+    teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
     target: list[TargetPhase]
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
@@ -115,7 +123,7 @@ class ScheduleConfig(Section):
         first = {"labels": 1, "delta": 2}
         start = 0
         for phase in self.target:
-            made = sum(epoch <= start for epoch in self.refresh)
+            made = self._refreshes_by(start)
             if made < first.get(phase.kind, 0):
                 raise ValueError(
                     f"target {phase.kind!r} starts after epoch {start}, but needs "
@@ -123,6 +131,21 @@ class ScheduleConfig(Section):
                 )
             start = phase.until
         return self
+
+    @property
+    def refreshes(self) -> list[int]:
+        """Epochs at whose end labels of all videos are made."""
+        if self.policy == "schedule":
+            return self.refresh
+        if self.policy == "every":
+            return list(range(self.base_epochs, self.epochs, self.every))
+        return []
+
+    def _refreshes_by(self, epoch: int) -> int:
+        """How often each video has had labels when the epoch's successor trains on them."""
+        if self.policy == "online":
+            return max(0, epoch - self.base_epochs + 1)
+        return sum(refresh <= epoch for refresh in self.refreshes)
 
     @property
     def base_epochs(self) -> int:

@@ -53,11 +53,12 @@ class Batch:
     labels: torch.Tensor  # (B, C) float32 multi-hot
     most_labels: int  # the most classes that one of the videos has
     videos: list[int]  # (B,) indices into the subset
+    sizes: list[int] | None = None  # (B,) the lengths on the host; None: not known
 
     def to(self, device: torch.device) -> Batch:
         tensors = (self.features, self.mask, self.lengths, self.labels)
         moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        return Batch(*moved, self.most_labels, self.videos)
+        return Batch(*moved, self.most_labels, self.videos, self.sizes)
 
 
 class VideoSubset:
@@ -144,15 +145,16 @@ class VideoSubset:
         return mean.float(), torch.where(scale > 1e-8, scale, 1.0).float()
 
     def batch(self, videos: list[int]) -> Batch:
-        lengths = torch.tensor([self.features.lengths[i] for i in videos])
-        shape = (len(videos), int(lengths.max()), self.info.feature_dim)
+        sizes = [self.features.lengths[i] for i in videos]
+        lengths = torch.tensor(sizes)
+        shape = (len(videos), max(sizes), self.info.feature_dim)
         features = torch.zeros(shape, pin_memory=self.pinned)
         for row, i in zip(features, videos, strict=True):
             own = self.features[i]
             row[: len(own)] = own  # reads, converts and copies in one pass
         mask = torch.arange(features.shape[1]) < lengths[:, None]
         labels = self.labels[videos]
-        return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos)
+        return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos, sizes)
 
     def batches(self, size: int, order: list[int] | None = None) -> Iterator[Batch]:
         """All videos in the given order, `size` at a time. What is wrong with a video's file is

@@ -58,7 +58,7 @@ def _detect(
     )
     for batch in batches:
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
         groups = select_groups(
             class_activations(outputs, testing),
             video_scores(outputs, batch.mask, config.loss.top_fraction, testing),
@@ -107,7 +107,7 @@ def score_videos(
     scores = [torch.zeros(0, subset.labels.shape[1])]
     for batch in own.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
         top = config.loss.top_fraction
         scores.append(video_scores(outputs, batch.mask, top, config.testing).cpu())
     model.train(was_training)

@@ -69,7 +69,7 @@ class LabelBank:
     def _padded(self, labels: list[torch.Tensor] | None, batch: Batch) -> torch.Tensor:
         if labels is None:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
-        return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
+        return pad_labels(labels, batch)
 
     def state_dict(self) -> dict[str, list[dict] | None]:
         return {"current": _pack(self.current), "previous": _pack(self.previous)}
@@ -84,6 +84,11 @@ def _pack(labels: list[torch.Tensor] | None) -> list[dict] | None:
 
 def _unpack(state: list[dict] | None) -> list[torch.Tensor] | None:
     return None if state is None else [ClassColumns(**video).to_dense() for video in state]
+
+
+def pad_labels(labels: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+    """(B, T, C) of the batch's videos, zero at padding."""
+    return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
 
 def linpro(
@@ -104,7 +109,87 @@ def linpro(
     )
 
 
+class LabelTally:
+    """Sums up what label statistics need, on the device: it is read once, at the end."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(7, dtype=torch.float64)
+        self._groups = self._relaxed = 0
+
+    @classmethod
+    def merged(cls, tallies: list[LabelTally]) -> LabelTally:
+        """The sum of several processes' tallies, on the CPU."""
+        whole = cls()
+        for tally in tallies:
+            whole._sums = whole._sums + tally._sums.cpu()
+            whole._groups += tally._groups
+            whole._relaxed += tally._relaxed
+        return whole
+
+    def add(
+        self,
+        labels: torch.Tensor,
+        previous: torch.Tensor | None,
+        batch: Batch,
+        fused: gx.FusedSegments,
+        solved: gx.LinproLabels,
+    ) -> None:
+        """labels and the ones before them: (B, T, C), zero at padding."""
+        known = (batch.labels > 0).unsqueeze(1) & batch.mask.unsqueeze(-1)
+        covered = known & (labels > 0.01)
+        sums = (
+            known.sum(),
+            covered.sum(),
+            (labels * covered).sum(),
+            labels.new_zeros(()) if previous is None else (labels - previous).abs().sum(),
+            batch.mask.sum() * labels.shape[-1],
+            fused.counts.sum(),
+            solved.residual.sum(),
+        )
+        stacked = torch.stack([value.double() for value in sums])
+        self._sums = self._sums.to(stacked.device) + stacked
+        self._groups += len(solved.status)
+        self._relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
+
+    def statistics(self) -> LabelStatistics:
+        known, covered, confidence, change, size, instances, residual = self._sums.tolist()
+        return LabelStatistics(
+            covered / max(1.0, known),
+            confidence / max(1.0, covered),
+            change / max(1.0, size),
+            instances / max(1, self._groups),
+            residual / max(1.0, instances),
+            self._relaxed,
+        )
+
+
 @torch.no_grad()
+def label_batch(
+    model: SnippetModel, batch: Batch, config: Config, temperature: float
+) -> tuple[torch.Tensor, gx.FusedSegments, gx.LinproLabels]:
+    """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding."""
+    outputs = model(batch.features, batch.mask, lengths=batch.sizes)
+    groups = select_groups(
+        class_activations(outputs, config.labels),
+        video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
+        batch.lengths,
+        batch.labels,
+        config.labels,
+    )
+    fused = find_instances(groups, config.labels, temperature)
+    solved = linpro(
+        fused.segments,
+        fused.scores,
+        fused.counts,
+        groups.lengths,
+        batch.features.shape[1],
+        config.linpro,
+    )
+    labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
+    labels[groups.video, :, groups.label] = solved.labels
+    return labels, fused, solved
+
+
 def make_labels(
     model: SnippetModel,
     subset: VideoSubset,
@@ -123,69 +208,32 @@ def make_labels(
     was_training = model.training
     model.train(config.release_quirks.dropout_in_labels)
     own = subset.select(world.share(range(len(subset))))
-    made = world.gather(_make_own_labels(model, own, config, refresh, device))
+    before = None if previous is None else world.share(previous)
+    made = world.gather(_make_own_labels(model, own, config, refresh, device, before))
     model.train(was_training)
     labels = [label.to_dense() for part, _ in made for label in part]
-    instances, residual, relaxed, groups = (sum(x) for x in zip(*(c for _, c in made), strict=True))
-    return labels, LabelStatistics(
-        *_coverage(labels, subset.labels),
-        _change(labels, previous),
-        instances / max(1, groups),
-        residual / max(1.0, instances),
-        relaxed,
-    )
+    return labels, LabelTally.merged([tally for _, tally in made]).statistics()
 
 
 def _make_own_labels(
-    model: SnippetModel, subset: VideoSubset, config: Config, refresh: int, device: torch.device
-) -> tuple[list[ClassColumns], tuple[float, float, int, int]]:
-    """Labels of the subset, and their numbers of instances, residual, relaxed and all groups."""
+    model: SnippetModel,
+    subset: VideoSubset,
+    config: Config,
+    refresh: int,
+    device: torch.device,
+    previous: list[torch.Tensor] | None,
+) -> tuple[list[ClassColumns], LabelTally]:
     temperatures = config.labels.temperature
     temperature = temperatures[min(refresh, len(temperatures) - 1)]
     labels: list[ClassColumns] = []
-    instances = residual = 0.0
-    groups_seen = relaxed = 0
+    tally = LabelTally()
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask)
-        groups = select_groups(
-            class_activations(outputs, config.labels),
-            video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
-            batch.lengths,
-            batch.labels,
-            config.labels,
-        )
-        fused = find_instances(groups, config.labels, temperature)
-        solved = linpro(
-            fused.segments,
-            fused.scores,
-            fused.counts,
-            groups.lengths,
-            batch.features.shape[1],
-            config.linpro,
-        )
-        padded = torch.zeros(*batch.mask.shape, batch.labels.shape[1], device=device)
-        padded[groups.video, :, groups.label] = solved.labels
+        padded, fused, solved = label_batch(model, batch, config, temperature)
+        before = None if previous is None else pad_labels(previous, batch)
+        tally.add(padded, before, batch, fused, solved)
         labels += [
             ClassColumns.of(row[:length].cpu())
-            for row, length in zip(padded, batch.lengths, strict=True)
+            for row, length in zip(padded, batch.sizes, strict=True)
         ]
-        instances += float(fused.counts.sum())
-        residual += float(solved.residual.sum())
-        relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
-        groups_seen += len(solved.status)
-    return labels, (instances, residual, relaxed, groups_seen)
-
-
-def _coverage(labels: list[torch.Tensor], known: torch.Tensor) -> tuple[float, float]:
-    own = torch.cat([x[:, present > 0].flatten() for x, present in zip(labels, known, strict=True)])
-    covered = own[own > 0.01]
-    return len(covered) / max(1, len(own)), float(covered.mean()) if len(covered) else 0.0
-
-
-def _change(labels: list[torch.Tensor], previous: list[torch.Tensor] | None) -> float:
-    if previous is None:
-        return 0.0
-    pairs = zip(labels, previous, strict=True)
-    total = sum(float((new - old).abs().sum()) for new, old in pairs)
-    return total / max(1, sum(x.numel() for x in labels))
+    return labels, tally

@@ -130,7 +130,7 @@ def _self_distillation(
     """The original branch follows the branches that have propagated knowledge in them."""
     target = outputs.reallocated.scores.detach()
     if outputs.memory is not None:
-        mix = config.spl_memory_mix * remembered[:, None, None]
+        mix = config.spl_memory_mix * remembered[:, None, None].to(target.dtype)
         target = (1.0 - mix) * target + mix * outputs.memory.scores.detach()
     target = (target / config.spl_temperature).softmax(-1)
     prediction = (outputs.original.scores / config.spl_temperature).log_softmax(-1)

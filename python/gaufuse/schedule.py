@@ -23,7 +23,7 @@ def label_weight_at(config: Config, epoch: int) -> float:
 
 def refresh_index(config: Config, epoch: int) -> int | None:
     """Which refresh happens at the end of the epoch, counted from 0."""
-    refresh = config.schedule.refresh
+    refresh = config.schedule.refreshes
     return refresh.index(epoch) if epoch in refresh else None
 
 

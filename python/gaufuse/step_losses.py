@@ -44,7 +44,9 @@ class StepLosses(nn.Module):
                 is filled.
             target: None before the first refresh.
         """
-        outputs = self.model(batch.features, batch.mask, recalled)
+        # Compiled once for padded batches; packed ones would be compiled for every length.
+        sizes = None if self.config.training.compile else batch.sizes
+        outputs = self.model(batch.features, batch.mask, recalled, sizes)
         losses = step_losses(
             outputs,
             batch.labels,

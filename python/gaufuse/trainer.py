@@ -28,9 +28,10 @@ from gaufuse.detect import Detections, detect
 from gaufuse.distributed import Share, World
 from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
 from gaufuse.files import write_json, write_text
-from gaufuse.labels import LabelBank, make_labels
+from gaufuse.labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
+from gaufuse.online_labels import OnlineTeacher
 from gaufuse.run_folder import RunFolder, describe_run
 from gaufuse.run_log import RunLog
 from gaufuse.schedule import (
@@ -74,9 +75,7 @@ class Trainer:
         info = dataset.info
         self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
         if config.data.standardize:
-            mean, scale = self.training.standardizer()
-            self.model.feature_mean.copy_(mean)
-            self.model.feature_scale.copy_(scale)
+            self.model.standardize(*self.training.standardizer())
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             lr=value_at(config.optimizer.learning_rate, 1),
@@ -92,6 +91,7 @@ class Trainer:
             config.release_quirks.memory_of_first_class,
         )
         self.labels = LabelBank()
+        self.teacher = OnlineTeacher(config)
         self.step = TrainingStep(self.model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
         self.evaluations: list[dict] = []
@@ -168,10 +168,14 @@ class Trainer:
         if not self.world.is_first:  # the same order, another dropout
             torch.manual_seed((config.seed + self.world.rank) * 1_000_003 + epoch)
         totals: dict[str, torch.Tensor] = {}
+        phase = target_at(config, epoch)
+        label_source = self.teacher if config.schedule.policy == "online" else self.labels
         for share, batch in self._shares(order):
-            target = self.labels.target(batch, target_at(config, epoch))
+            target = label_source.target(batch, phase)
             for name, loss in self.step(batch, target, epoch, share).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
+            if self.teacher.model is not None:
+                self.teacher.follow(self.model)
         summed = self.world.sum(torch.stack(list(totals.values())).double()).tolist()
         losses = {name: total / len(order) for name, total in zip(totals, summed, strict=True)}
         if not all(map(math.isfinite, losses.values())):
@@ -204,6 +208,8 @@ class Trainer:
         refresh = refresh_index(config, epoch)
         if refresh is not None:
             self._refresh_labels(refresh)
+        if config.schedule.policy == "online":
+            self._after_online_epoch()
         if self.world.is_first and (evaluated or self._checkpoint_is_due()):
             self._save()
 
@@ -219,7 +225,7 @@ class Trainer:
         self.model.eval()
         videos = list(range(len(self.training)))
         for share, batch in self._shares(videos):
-            outputs = self.model(batch.features, batch.mask)
+            outputs = self.model(batch.features, batch.mask, lengths=batch.sizes)
             self.step.remember(Candidates.of(outputs), batch.labels, share)
 
     def _refresh_labels(self, refresh: int) -> None:
@@ -234,11 +240,22 @@ class Trainer:
         )
         self.labels.replace(labels)
         self.memory.clear()
+        self._report_labels(f"labels {refresh + 1}", statistics)
+
+    def _after_online_epoch(self) -> None:
+        if self.epoch == self.config.schedule.base_epochs:
+            self.teacher.start(self.model)
+            self.memory.clear()  # as at any first labels
+        elif target_at(self.config, self.epoch).kind != "none":
+            self._report_labels("online labels", self.teacher.end_epoch(self.world))
+
+    def _report_labels(self, name: str, statistics: LabelStatistics) -> None:
         self._log.write(self.epoch, "refresh", asdict(statistics))
         self.console.print(
-            f"epoch {self.epoch}: labels {refresh + 1}: coverage {statistics.coverage:.1%}, "
+            f"epoch {self.epoch}: {name}: coverage {statistics.coverage:.1%}, "
             f"confidence {statistics.confidence:.3f}, change {statistics.change:.4f}, "
             f"{statistics.instances:.1f} instances a class and video, "
+            f"LinPro residual {statistics.residual:.4f} an instance, "
             f"{statistics.relaxed} relaxed",
             soft_wrap=True,
         )
@@ -328,6 +345,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "memory": self.memory.state_dict(),
             "labels": self.labels.state_dict(),
+            "teacher": self.teacher.state_dict(),
         }
 
     def _load_training_state(self, state: Checkpoint) -> None:
@@ -335,6 +353,7 @@ class Trainer:
         self.optimizer.load_state_dict(state.training["optimizer"])
         self.memory.load_state_dict(state.training["memory"])
         self.labels.load_state_dict(state.training["labels"])
+        self.teacher.load_state_dict(state.training["teacher"], self.model)
         self.epoch = state.epoch
         self.evaluations = state.evaluations
 
