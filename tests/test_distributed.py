@@ -133,10 +133,11 @@ def test_a_process_that_dies_ends_the_run_and_leaves_a_checkpoint(tmp_path):
         for rank in range(2)
     ]
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while latest_checkpoint(run / "checkpoints") is None:
             assert time.monotonic() < deadline
-            assert all(process.poll() is None for process in processes)
+            ended = [process for process in processes if process.poll() is not None]
+            assert not ended, ended[0].stderr.read()
             time.sleep(0.05)
         left, dies = processes
         dies.send_signal(signal.SIGKILL)

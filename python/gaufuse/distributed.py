@@ -21,6 +21,8 @@ import torch.distributed as dist
 
 Item = TypeVar("Item")
 
+_LOST = r"gloo|nccl|connection|socket|broken pipe|timed? ?out"  # in messages of a lost process
+
 
 @dataclass(frozen=True)
 class Share:
@@ -155,4 +157,4 @@ def _lost_peer(error: RuntimeError) -> bool:
     """gloo raises plain RuntimeErrors."""
     if isinstance(error, dist.DistError):
         return True
-    return bool(re.search(r"gloo|nccl|connection (closed|reset)|timed? ?out", str(error), re.I))
+    return bool(re.search(_LOST, str(error), re.IGNORECASE))
