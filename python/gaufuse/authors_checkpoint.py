@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
 
 def _read(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except Exception as torch_error:  # not torch's: perhaps a plain pickle

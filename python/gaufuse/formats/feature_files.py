@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable
 from functools import partial
@@ -100,7 +101,8 @@ def _read(path: Path) -> np.ndarray:
     if path.suffix == ".pkl":
         return _the_array(load_pickle(path), path)
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old protocols
+            value = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} is not a readable tensor file ({reason})") from None
