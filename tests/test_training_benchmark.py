@@ -1,0 +1,88 @@
+"""The training benchmark measures what it says, on tiny sizes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gaufuse.benchmark import training
+from gaufuse.benchmark.literal_step import literal_step
+from gaufuse.losses import LossWeights
+from gaufuse.schedule import label_weight_at, value_at
+
+CPU = torch.device("cpu")
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "training.py"
+
+
+def test_rows_and_ratios():
+    rows = training.measure_case("tiny", [9, 12], 16, ["literal", "step"], CPU)
+    assert [row["way"] for row in rows] == ["floor", "literal", "step"]
+    floor, literal, step = (row["seconds"] for row in rows)
+    assert rows[2]["literal_over_it"] == pytest.approx(literal / step)
+    assert rows[2]["of_floor"] == pytest.approx(step / floor)
+
+
+def test_labels_are_measured():
+    sizes = training.Sizes(16, (10,), (10, 30), 12)
+    figures = training.measure_labels(sizes, CPU)
+    assert figures["videos"] == 12
+    assert figures["refresh_share"] == figures["refresh_seconds"] / figures["epoch_seconds"]
+
+
+def test_both_sides_make_the_same_update():
+    """The release's sum of ten videos' gradients, and one batch: the same weights after it."""
+    case = training.Case([9, 12, 5], 16, CPU)
+    batch, target = case.batch, case.target
+    ours, theirs = (training.training_step(16, CPU, "model.dropout=0.0") for _ in range(2))
+    for step in (ours, theirs):
+        step(batch, target, training.EPOCH)
+    rows, valid = theirs.memory.recall(batch.labels, batch.most_labels)
+    config = theirs.config
+    weights = LossWeights(
+        spl=value_at(config.loss.spl_weight, training.EPOCH),
+        label=label_weight_at(config, training.EPOCH),
+    )
+    literal_step(
+        theirs.model,
+        theirs.optimizer,
+        [x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)],
+        batch.labels,
+        [row[own] for row, own in zip(rows, valid, strict=True)],
+        [x[:n] for x, n in zip(target.values, batch.sizes, strict=True)],
+        config,
+        weights,
+    )
+    ours(batch, target, training.EPOCH)
+    for name, parameter in ours.model.named_parameters():
+        expected = theirs.model.get_parameter(name)
+        gradient = (parameter.grad - expected.grad).norm() / expected.grad.norm()
+        assert gradient < 1e-4, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--only", "speed"), "invalid choice"),
+        (("--lengths", "0"), "--lengths must be at least 1"),
+        (("--json", "no/such/folder/x.json"), "no such folder"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    ended = subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert message in ended.stderr
+
+
+def test_the_script_writes_json(tmp_path):
+    path = tmp_path / "figures.json"
+    arguments = ["--quick", "--only", "step", "--lengths", "12", "--json", str(path)]
+    subprocess.run([sys.executable, str(SCRIPT), *arguments], check=True, capture_output=True)
+    report = json.loads(path.read_text())
+    assert [row["way"] for row in report["steps"]] == ["floor", "step"]
