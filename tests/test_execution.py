@@ -38,8 +38,17 @@ OPERATIONS: dict[str, Callable[[dict], object]] = {
     "weighted_segments_fusion": lambda x: gx.weighted_segments_fusion(
         x["segments"], x["scores"], x["counts"]
     ),
+    "linpro_labels": lambda x: tensors_of(
+        gx.linpro_labels(
+            x["segments"][:, :6], x["scores"][:, :6], 60, x["counts"].clamp(max=6), backend="native"
+        )
+    ),
     "segment_iou": lambda x: gx.segment_iou(x["segments"], x["segments"][:, :20]),
 }
+
+
+def tensors_of(found: gx.LinproLabels) -> list[torch.Tensor]:
+    return [found.labels, found.objective, found.residual, found.gap, found.pivots, found.codes]
 
 
 def outputs(result: object) -> list[torch.Tensor]:

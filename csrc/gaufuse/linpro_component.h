@@ -35,7 +35,9 @@ GAUFUSE_HD double clip(double value, double least, double most) {
 struct LinproComponent {
   const LinproInstance* instances;
   int count;
-  LinproTerms terms;
+  LinproTerms terms;    // in units of `unit`, after scale_component()
+  double weight_scale;  // times an instance's weight: at most one
+  double unit;          // of all prices
   int cells;
   int64_t* cuts;    // (cells + 1,)
   double* sizes;    // (cells,) snippets
@@ -44,22 +46,23 @@ struct LinproComponent {
   double* anchors;  // (cells,) weighted mean confidence of the instances that cover a cell
   double* scores;   // (cells,) the solution
   bool relaxed;
-  double objective;         // with the confidences as they are
+  double objective;         // with the confidences as they are, in units of `unit`
   double residual;          // sum of |M x - q|, the same
   double target_objective;  // with the clipped ones: what bounds are compared with
   double target_residual;   // weighted, with the clipped ones
 
   GAUFUSE_HD double entry(int instance, int cell) const { return entries[instance * cells + cell]; }
+  GAUFUSE_HD double weight(int instance) const { return instances[instance].weight * weight_scale; }
   GAUFUSE_HD bool covers(int instance, int cell) const { return entry(instance, cell) > 0.0; }
 
   // Of |(M x)_i - q_i|, and of |x_t - q_i| at a snippet of the instance.
   GAUFUSE_HD double confidence_price(int instance) const {
-    const double price = terms.confidence * instances[instance].weight;
+    const double price = terms.confidence * weight(instance);
     return terms.per_snippet ? price * instances[instance].inside_size() : price;
   }
   GAUFUSE_HD double uniformity_price(int instance) const {
     const double size = instances[instance].inside_size();
-    const double price = terms.uniformity * instances[instance].weight;
+    const double price = terms.uniformity * weight(instance);
     return terms.per_snippet || size == 0.0 ? price : price / size;
   }
 
@@ -105,6 +108,38 @@ GAUFUSE_HD_CALLED bool cut_component(LinproComponent& component, Arena& arena) {
   return true;
 }
 
+// Solvers' tolerances are absolute: prices of 1e-12 would all count as none, weights of 1e300 as
+// infinite. So the largest weight becomes one, about, and then the largest price; by powers of two,
+// so that nothing is rounded.
+GAUFUSE_HD void scale_component(LinproComponent& component) {
+  LinproTerms& terms = component.terms;
+  double heaviest = 0.0;
+  for (int i = 0; i < component.count; ++i)
+    if (component.instances[i].weight > heaviest) heaviest = component.instances[i].weight;
+  const int weight_exponent = ilogb(heaviest);
+  component.weight_scale = scalbn(1.0, -weight_exponent);
+  terms.confidence = scalbn(terms.confidence, weight_exponent);
+  terms.uniformity = scalbn(terms.uniformity, weight_exponent);
+  terms.variation = scalbn(terms.variation, weight_exponent);
+  component.unit = 1.0;
+  double largest = terms.anchor > terms.sparsity ? terms.anchor : terms.sparsity;
+  if (terms.variation > largest) largest = terms.variation;
+  for (int i = 0; i < component.count; ++i) {
+    const double confidence = terms.hard ? 0.0 : component.confidence_price(i);
+    const double uniformity = component.uniformity_price(i);
+    if (confidence > largest) largest = confidence;
+    if (uniformity > largest) largest = uniformity;
+  }
+  if (!(largest > 0.0)) return;
+  const int exponent = ilogb(largest);
+  component.unit = scalbn(1.0, exponent);
+  terms.confidence = scalbn(terms.confidence, -exponent);
+  terms.uniformity = scalbn(terms.uniformity, -exponent);
+  terms.anchor = scalbn(terms.anchor, -exponent);
+  terms.variation = scalbn(terms.variation, -exponent);
+  terms.sparsity = scalbn(terms.sparsity, -exponent);
+}
+
 // What M x can reach, and one more, is as far as a confidence can pull: the rest of the way adds a
 // constant to |M x - q|. So no confidence, however large, costs the tableau its digits. Anchors are
 // convex combinations, which cannot overflow.
@@ -123,11 +158,10 @@ GAUFUSE_HD_CALLED void find_targets(LinproComponent& component) {
     if (!(component.terms.anchor > 0.0)) continue;
     double total = 0.0;
     for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c)) total += component.instances[i].weight;
+      if (component.covers(i, c)) total += component.weight(i);
     for (int i = 0; i < component.count; ++i)
       if (component.covers(i, c))
-        component.anchors[c] +=
-            component.instances[i].weight / total * component.instances[i].confidence;
+        component.anchors[c] += component.weight(i) / total * component.instances[i].confidence;
   }
 }
 
@@ -153,7 +187,7 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
       if (component.covers(i, c)) add(uniformity * size, scores[c], confidence, target);
     }
     component.residual += fabs(sum - confidence);
-    component.target_residual += component.instances[i].weight * fabs(sum - target);
+    component.target_residual += component.weight(i) * fabs(sum - target);
     if (!terms.hard) add(component.confidence_price(i), sum, confidence, target);
   }
   double rest = 0.0;
@@ -164,7 +198,7 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
     for (int i = 0; i < component.count; ++i) {
       covered |= component.covers(i, c);
       if (c > 0 && component.covers(i, c - 1) && component.covers(i, c))
-        before += component.instances[i].weight;
+        before += component.weight(i);
     }
     if (covered)
       add(terms.anchor * component.sizes[c], scores[c], component.anchors[c],

@@ -90,15 +90,15 @@ struct LinproGroup {
 
   GAUFUSE_HD void add_component(const LinproInstance* members, int64_t count) {
     LinproComponent component{};
-    component.instances = members;
-    component.count = static_cast<int>(count);
-    component.terms = params.terms;
     LinproSolution solution{false, 0, 0.0};
     if (count <= kMostLinproInstances) {
       int64_t needed = 0;
       do {
         Arena arena = lend(needed);
         if (arena.size < needed) break;
+        component.instances = members;
+        component.count = static_cast<int>(count);
+        component.terms = params.terms;
         solution = solve_component(component, arena);
         needed = arena.used > arena.size ? arena.used : 0;
       } while (needed > 0);
@@ -109,7 +109,7 @@ struct LinproGroup {
     }
     for (int c = 0; c < component.cells; ++c)
       fill(component.cuts[c], component.cuts[c + 1], component.scores[c]);
-    objective += component.objective;
+    objective += component.unit * component.objective;
     residual += component.residual;
     relaxed |= component.relaxed;
     if (solution.gap > gap) gap = solution.gap;

@@ -64,8 +64,7 @@ GAUFUSE_HD_CALLED bool add_pairs(LinproProgram& program, Arena& arena) {
   for (int c = 0; c + 1 < component.cells; ++c) {
     double weight = 0.0;
     for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c) && component.covers(i, c + 1))
-        weight += component.instances[i].weight;
+      if (component.covers(i, c) && component.covers(i, c + 1)) weight += component.weight(i);
     if (weight > 0.0)
       program.pairs[program.rows++ - component.count] =
           LinproPair{c, component.terms.variation * weight};
@@ -130,7 +129,7 @@ GAUFUSE_HD void price_confidences(LinproProgram& program, double factor, bool at
   const LinproComponent& component = program.component;
   for (int i = 0; i < component.count; ++i)
     program.cost[program.below(i)] = program.cost[program.above(i)] =
-        factor * (at_prices ? component.confidence_price(i) : component.instances[i].weight);
+        factor * (at_prices ? component.confidence_price(i) : component.weight(i));
 }
 
 GAUFUSE_HD void price_pairs(LinproProgram& program) {
@@ -294,7 +293,7 @@ GAUFUSE_HD_CALLED bool solve_relaxed(LinproProgram& program) {
   for (int r = 0; r < program.rows; ++r) {
     program.least_duals[r] = program.duals[r];
     // The amounts of pairs cost nothing here.
-    const double most = r < count ? component.instances[r].weight : 0.0;
+    const double most = r < count ? component.weight(r) : 0.0;
     program.duals[r] = clip(program.duals[r], -most, most);
   }
   const double least_residual = bound_of_duals(program);
@@ -316,7 +315,7 @@ GAUFUSE_HD_CALLED bool solve_relaxed(LinproProgram& program) {
   for (int r = 0; r < program.rows; ++r) {
     program.duals[r] += penalty * program.least_duals[r];
     if (r >= count) continue;
-    const double most = penalty * component.instances[r].weight;
+    const double most = penalty * component.weight(r);
     program.duals[r] = clip(program.duals[r], -most, most);
   }
   const double bound =
@@ -338,7 +337,7 @@ GAUFUSE_HD_CALLED bool solve_hard(LinproProgram& program) {
   read_scores(program);
   double size = 1.0;
   for (int i = 0; i < component.count; ++i)
-    size += component.instances[i].weight * fabs(component.targets[i]);
+    size += component.weight(i) * fabs(component.targets[i]);
   component.relaxed = component.target_residual > kLinproGap * size;
   return component.relaxed ? solve_relaxed(program) : solve_met(program, size);
 }
@@ -353,6 +352,7 @@ struct LinproSolution {
 // Solves a component whose instances, count and terms are set; the rest of it lies in the arena.
 GAUFUSE_HD_CALLED LinproSolution solve_component(LinproComponent& component, Arena& arena) {
   component.relaxed = false;
+  scale_component(component);
   if (!cut_component(component, arena)) return LinproSolution{false, 0, 0.0};
   find_targets(component);
   const bool no_ring = component.count == 1 && component.instances[0].ring_size() == 0.0;
