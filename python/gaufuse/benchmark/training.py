@@ -143,6 +143,7 @@ def training_step(feature_dim: int, device: torch.device, *overrides: str) -> Tr
         lr=value_at(settings.learning_rate, EPOCH),
         betas=settings.betas,
         weight_decay=settings.weight_decay,
+        fused=True,
     )
     memory = ClassMemory(CLASSES, config.memory.size, feature_dim, device)
     return TrainingStep(model, optimizer, memory, config)
