@@ -126,7 +126,9 @@ def test_uniform_reaches_the_least_residual_of_mean_rows(cases):
             fused[:, :2],
             fused[:, 2],
             case.description["T"],
+            prices="instance",
             uniformity_weight=0.0,
+            anchor_weight=0.0,
             sparsity_weight=0.0,
         )
         close(r.residual, torch.tensor(case.description["mean_l1_residual"]), name)

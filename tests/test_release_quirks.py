@@ -111,7 +111,7 @@ def test_the_release_preset_is_the_corrected_one_and_its_quirks():
     assert all(release.release_quirks.model_dump().values())
     assert (release.labels.classes, corrected.labels.classes) == ("scored", "known")
     assert (release.linpro.formulation, corrected.linpro.formulation) == ("released", "uniform")
-    assert (release.selection.by, corrected.selection.by) == ("test", "validation")
+    assert (release.selection.by, corrected.selection.by) == ("test", "last")
     assert release.labels.fusion_weights == "inner"
     for section in ("data", "model", "loss", "optimizer", "memory", "testing", "evaluation"):
         assert getattr(release, section) == getattr(corrected, section), section

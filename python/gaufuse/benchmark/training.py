@@ -4,6 +4,7 @@ what labels cost beside an epoch."""
 from __future__ import annotations
 
 import argparse
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from gaufuse.benchmark.literal_step import literal_step
 from gaufuse.benchmark.machine import describe_machine
 from gaufuse.benchmark.timing import CpuTimer, CudaTimer, peak_memory
 from gaufuse.config import Config, load_config
-from gaufuse.dataset import Batch, VideoSubset
+from gaufuse.dataset import Batch, DatasetInfo, VideoSubset
 from gaufuse.files import write_json
 from gaufuse.labels import make_labels
 from gaufuse.losses import LossWeights, SnippetTarget
@@ -44,17 +45,50 @@ FULL = Sizes(2048, (150, 750, 3000), (150, 3000), 200)
 QUICK = Sizes(256, (50, 150), (20, 150), 20)
 
 
-class RandomVideos(VideoSubset):
-    """Non-negative features as a network's last layer gives, of one or two classes a video. The
+class RandomFeatures:
+    """Non-negative features as a network's last layer gives, where FeatureFiles would be. The
     videos share one tensor: 200 long ones would not fit everywhere."""
 
     def __init__(self, lengths: list[int], feature_dim: int):
+        self.lengths = lengths
         generator = torch.Generator().manual_seed(0)
         pool = torch.rand(2 * max(lengths), feature_dim, generator=generator).square_()
         starts = torch.randint(max(lengths) + 1, (len(lengths),), generator=generator).tolist()
-        self.names = [f"video {i}" for i in range(len(lengths))]
-        self.features = [pool[s : s + n] for s, n in zip(starts, lengths, strict=True)]
-        self.labels = torch.zeros(len(lengths), CLASSES)
+        self._videos = [pool[s : s + n] for s, n in zip(starts, lengths, strict=True)]
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self._videos[i]
+
+    def select(self, videos: list[int]) -> RandomFeatures:
+        chosen = copy.copy(self)
+        chosen.lengths = [self.lengths[i] for i in videos]
+        chosen._videos = [self._videos[i] for i in videos]
+        return chosen
+
+
+class RandomVideos(VideoSubset):
+    """Videos of one or two classes, that are on no disk."""
+
+    def __init__(self, lengths: list[int], feature_dim: int):
+        names = [f"video {i}" for i in range(len(lengths))]
+        classes = [f"class {c}" for c in range(CLASSES)]
+        self.info = DatasetInfo(
+            root=Path(),
+            name="random",
+            snippet_seconds=0.64,
+            snippets=None,
+            feature_dim=feature_dim,
+            training_subset="training",
+            testing_subset="testing",
+            classes=classes,
+        )
+        self.names = names
+        self.annotations = dict.fromkeys(names)
+        self.features = RandomFeatures(lengths, feature_dim)
+        self.snippet_seconds = [0.64] * len(names)
+        self.workers = 0
+        self.pinned = False
+        self.labels = torch.zeros(len(names), CLASSES)
         for i, row in enumerate(self.labels):
             row[i % CLASSES] = 1.0
             if i % 3 == 0:

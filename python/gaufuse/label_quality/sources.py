@@ -92,8 +92,9 @@ def _simulated(name: str, request: Request) -> Source:
         settings = SimulationSettings(training_videos=12, testing_videos=2)
     with tempfile.TemporaryDirectory() as folder:
         simulate(folder, request.seed, settings)
-        dataset = load_dataset(folder)
-    return _train(name, "simulated: CAS after the base phase", dataset, "simulated", request)
+        dataset = load_dataset(folder)  # its features stay there until they are asked for
+        what = "simulated: CAS after the base phase"
+        return _train(name, what, dataset, "simulated", request)
 
 
 SOURCES: dict[str, Callable[[str, Request], Source]] = {
