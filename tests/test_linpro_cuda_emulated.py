@@ -78,8 +78,21 @@ def test_garbage_leads_nowhere_out_of_bounds():
         pick = torch.randint(0, len(wild), (12, 6, 4), generator=generator)
         segments, scores, weights = wild[pick[..., :2]], wild[pick[..., 2]], wild[pick[..., 3]]
         counts = torch.arange(12) - 3
-        _solve_natively(
+        labels, *_, codes = _solve_natively(
             _Instances(segments.double(), scores.double(), weights.double(), counts, None),
             25,
             TERMS[name],
         )
+        assert ((labels >= 0.0) & (labels <= 1.0)).all()
+        assert (codes == _UNSOLVED).any()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_values_that_are_not_finite_are_not_solved(name):
+    segments = torch.tensor([[[2.0, 9.0]], [[2.0, 9.0]], [[2.0, torch.nan]]]).double()
+    scores = torch.tensor([[torch.nan], [torch.inf], [0.5]]).double()
+    labels, *_, codes = _solve_natively(
+        _Instances(segments, scores, None, None, None), 20, TERMS[name]
+    )
+    assert (codes == _UNSOLVED).all()
+    assert not labels.any()

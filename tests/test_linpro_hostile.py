@@ -107,7 +107,7 @@ def test_not_finite(bad, backend):
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("weights", torch.tensor([1.0, -0.5]), "weights must not be negative, got -0.5"),
+        ("weights", torch.tensor([1.0, -0.5]), r"weights must lie in \[0, 1e100\], got -0.5"),
         ("weights", torch.ones(3), r"weights must have shape \(2,\)"),
         ("weights", torch.ones(2).double(), "weights must be torch.float32"),
         ("weights", "score", "weights must be one of constant, confidence, exponential"),

@@ -149,3 +149,29 @@ def test_huge_confidences_are_proved_too():
         r = gx.linpro_labels(segments, torch.tensor(q, dtype=torch.float64), 20)
         assert r.backend == "native"
         assert torch.isfinite(r.labels).all()
+
+
+@pytest.mark.parametrize("lightest", [1e-3, 1e-5, 1e-9, 1e-14])
+def test_light_instances_cannot_hide_that_constraints_are_not_met(lightest):
+    segments = torch.tensor([[5.0, 15.0], [5.0, 15.0]], dtype=torch.float64)
+    q = torch.tensor([0.9, 0.3], dtype=torch.float64)
+    weights = torch.tensor([1.0, lightest], dtype=torch.float64)
+    for backend in ("native", "highs"):
+        r = gx.linpro_labels(segments, q, 40, constraint="hard", weights=weights, backend=backend)
+        assert r.status == "relaxed"
+        assert r.residual.item() == pytest.approx(0.6)
+        assert r.labels[5:15].tolist() == pytest.approx([0.9] * 10)
+
+
+def test_units_of_weights_do_not_matter():
+    """Only ratios of weights do, beside terms that they do not multiply."""
+    segments, scores, counts = batch(4, 40, 6)
+    weights = torch.rand(scores.shape, generator=torch.Generator().manual_seed(0)).double() + 0.1
+    options = {"anchor_weight": 0.0, "sparsity_weight": 0.0}
+    expected = gx.linpro_labels(segments, scores, SNIPPETS, counts, weights=weights, **options)
+    for unit in (2.0**-200, 2.0**200):
+        found = gx.linpro_labels(
+            segments, scores, SNIPPETS, counts, weights=unit * weights, **options
+        )
+        assert torch.equal(found.labels, expected.labels)
+        torch.testing.assert_close(found.objective, unit * expected.objective, rtol=1e-12, atol=0)

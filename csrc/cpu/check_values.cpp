@@ -47,9 +47,10 @@ template <typename T>
 Status check_weights(const char* name, const T* weights, int64_t count, int64_t group) {
   GAUFUSE_RETURN_IF_BAD(check_finite(name, weights, count, group));
   for (int64_t i = 0; i < count; ++i)
-    if (weights[i] < T(0))
-      return make_status(Code::invalid_argument, "%s must not be negative, got %g at [%lld, %lld]",
-                         name, static_cast<double>(weights[i]), static_cast<long long>(group),
+    if (!(weights[i] >= T(0) && static_cast<double>(weights[i]) <= 1e100))
+      return make_status(Code::invalid_argument,
+                         "%s must lie in [0, 1e100], got %g at [%lld, %lld]", name,
+                         static_cast<double>(weights[i]), static_cast<long long>(group),
                          static_cast<long long>(i));
   return Status();
 }

@@ -1,6 +1,6 @@
 // Primal simplex with bounded variables on a dense tableau, in double: exact solver of the small
 // linear programs that LinPro's components are. The caller brings all memory; nothing here
-// allocates, so the same code serves a thread of the CPU and, later, a warp of a GPU.
+// allocates, so the same code serves a thread of the CPU and one of a GPU.
 #pragma once
 
 #include <cmath>

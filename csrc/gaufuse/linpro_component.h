@@ -31,6 +31,8 @@ GAUFUSE_HD double clip(double value, double least, double most) {
   return value < least ? least : (value > most ? most : value);
 }
 
+constexpr double kLightest = 1e-6;
+
 // All arrays are the arena's.
 struct LinproComponent {
   const LinproInstance* instances;
@@ -50,9 +52,15 @@ struct LinproComponent {
   double residual;          // sum of |M x - q|, the same
   double target_objective;  // with the clipped ones: what bounds are compared with
   double target_residual;   // weighted, with the clipped ones
+  double worst_miss;        // the largest |M x - q|, with the clipped ones
 
   GAUFUSE_HD double entry(int instance, int cell) const { return entries[instance * cells + cell]; }
   GAUFUSE_HD double weight(int instance) const { return instances[instance].weight * weight_scale; }
+  // Of |M x - q| where hard constraints are relaxed: what is lighter than kLightest of the heaviest
+  // would be lost in the tolerances.
+  GAUFUSE_HD double miss_weight(int instance) const {
+    return weight(instance) < kLightest ? kLightest : weight(instance);
+  }
   GAUFUSE_HD bool covers(int instance, int cell) const { return entry(instance, cell) > 0.0; }
 
   // Of |(M x)_i - q_i|, and of |x_t - q_i| at a snippet of the instance.
@@ -171,7 +179,7 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
   const double* scores = component.scores;
   double objective = 0.0;
   double target_objective = 0.0;
-  component.residual = component.target_residual = 0.0;
+  component.residual = component.target_residual = component.worst_miss = 0.0;
   const auto add = [&](double price, double score, double confidence, double target) {
     objective += price * fabs(score - confidence);
     target_objective += price * fabs(score - target);
@@ -187,7 +195,9 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
       if (component.covers(i, c)) add(uniformity * size, scores[c], confidence, target);
     }
     component.residual += fabs(sum - confidence);
-    component.target_residual += component.weight(i) * fabs(sum - target);
+    const double miss = fabs(sum - target);
+    component.target_residual += component.miss_weight(i) * miss;
+    if (miss > component.worst_miss) component.worst_miss = miss;
     if (!terms.hard) add(component.confidence_price(i), sum, confidence, target);
   }
   double rest = 0.0;

@@ -68,8 +68,12 @@ struct LinproGroup {
     int64_t size = 0;
     for (int64_t i = 0; i < count && num_snippets > 0; ++i) {
       const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
-      if (!(weight > 0.0)) continue;
       const double confidence = static_cast<double>(scores[i]);
+      // Checked on the CPU; on CUDA nobody has. x - x is zero for finite x only.
+      const double sum = weight + confidence + static_cast<double>(segments[2 * i]) +
+                         static_cast<double>(segments[2 * i + 1]);
+      unsolved |= !(sum - sum == 0.0);
+      if (!(weight > 0.0) || unsolved) continue;
       const MembershipRow row = make_membership_row(
           static_cast<double>(segments[2 * i]), static_cast<double>(segments[2 * i + 1]),
           num_snippets, params.margin, params.margin_power, params.terms.rows);
@@ -138,7 +142,8 @@ struct LinproGroup {
 // them: the largest layout that build_program() makes for it.
 constexpr int64_t kMostDeviceInstances = 16;
 constexpr int64_t kMostWorkers = 1 << 15;
-constexpr int64_t kMostWorkspace = 1 << 28;  // bytes, but for a single wave of workers
+constexpr int64_t kFewestWorkers = 128;
+constexpr int64_t kMostWorkspace = 1 << 28;  // bytes, but for the fewest workers
 
 inline LinproWorkspace plan_linpro_workspace(int64_t groups, int64_t capacity, Membership rows_of,
                                              bool with_variation) {
@@ -150,7 +155,8 @@ inline LinproWorkspace plan_linpro_workspace(int64_t groups, int64_t capacity, M
   const int64_t items = 8 * count + cells * (count + 8) + rows * (columns + 4) + 7 * columns;
   const int64_t bytes = capacity * static_cast<int64_t>(sizeof(LinproInstance)) + 8 * (items + 64);
   int64_t workers = kMostWorkspace / bytes;
-  workers = workers < 1024 ? 1024 : (workers > kMostWorkers ? kMostWorkers : workers);
+  workers =
+      workers < kFewestWorkers ? kFewestWorkers : (workers > kMostWorkers ? kMostWorkers : workers);
   return LinproWorkspace{groups < workers ? groups : workers, bytes};
 }
 

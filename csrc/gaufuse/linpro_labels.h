@@ -7,7 +7,8 @@
 // - Instances of weight zero are left out; with `uniform` also those that cover no snippet.
 // - Hard constraints that cannot be met are relaxed: least weighted l1 residual first, the rest of
 //   the objective second, at that residual.
-// - Each solution is proved: a bound from its dual, computed anew from the component's own data,
+// - Closed forms are exact; each other solution is proved: a bound from its dual, computed anew
+// from the component's own data,
 //   must lie within kLinproGap of the objective (relative, or absolute below one); of a relaxed one
 //   both the residual and the objective are proved. A group with a component that is not proved, or
 //   that is too large for this solver, gets the status `unsolved` and no labels: the caller hands

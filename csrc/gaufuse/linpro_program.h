@@ -129,7 +129,7 @@ GAUFUSE_HD void price_confidences(LinproProgram& program, double factor, bool at
   const LinproComponent& component = program.component;
   for (int i = 0; i < component.count; ++i)
     program.cost[program.below(i)] = program.cost[program.above(i)] =
-        factor * (at_prices ? component.confidence_price(i) : component.weight(i));
+        factor * (at_prices ? component.confidence_price(i) : component.miss_weight(i));
 }
 
 GAUFUSE_HD void price_pairs(LinproProgram& program) {
@@ -276,7 +276,7 @@ GAUFUSE_HD_CALLED bool solve_met(LinproProgram& program, double size) {
     program.simplex.upper[program.below(i)] = program.simplex.upper[program.above(i)] = 0.0;
   if (!minimise_costs(program)) return false;
   read_scores(program);
-  if (component.target_residual > kLinproGap * size) return false;
+  if (component.worst_miss > kLinproGap * size) return false;
   read_duals(program);
   return prove(program, component.target_objective, program.constant + bound_of_duals(program));
 }
@@ -293,7 +293,7 @@ GAUFUSE_HD_CALLED bool solve_relaxed(LinproProgram& program) {
   for (int r = 0; r < program.rows; ++r) {
     program.least_duals[r] = program.duals[r];
     // The amounts of pairs cost nothing here.
-    const double most = r < count ? component.weight(r) : 0.0;
+    const double most = r < count ? component.miss_weight(r) : 0.0;
     program.duals[r] = clip(program.duals[r], -most, most);
   }
   const double least_residual = bound_of_duals(program);
@@ -315,7 +315,7 @@ GAUFUSE_HD_CALLED bool solve_relaxed(LinproProgram& program) {
   for (int r = 0; r < program.rows; ++r) {
     program.duals[r] += penalty * program.least_duals[r];
     if (r >= count) continue;
-    const double most = penalty * component.weight(r);
+    const double most = penalty * component.miss_weight(r);
     program.duals[r] = clip(program.duals[r], -most, most);
   }
   const double bound =
@@ -336,9 +336,8 @@ GAUFUSE_HD_CALLED bool solve_hard(LinproProgram& program) {
   if (!minimise_costs(program)) return false;
   read_scores(program);
   double size = 1.0;
-  for (int i = 0; i < component.count; ++i)
-    size += component.weight(i) * fabs(component.targets[i]);
-  component.relaxed = component.target_residual > kLinproGap * size;
+  for (int i = 0; i < component.count; ++i) size += fabs(component.targets[i]);
+  component.relaxed = component.worst_miss > kLinproGap * size;
   return component.relaxed ? solve_relaxed(program) : solve_met(program, size);
 }
 

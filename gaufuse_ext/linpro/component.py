@@ -13,6 +13,7 @@ from gaufuse_ext.linpro.terms import LinproTerms
 
 MET = 1e-9  # a residual up to here is none
 NO_COST = 1e-8  # a reduced cost up to here is zero: ten times the solver's tolerance
+LIGHTEST = 1e-6  # of the heaviest instance's weight, in a relaxation
 Solver = Callable[[Program], Optimum]
 
 
@@ -146,7 +147,9 @@ def _elastic(component: Component, terms: LinproTerms, columns: _Columns) -> Pro
 def _relaxed(component: Component, columns: _Columns, solve: Solver) -> np.ndarray:
     """The least residual first. A column with a reduced cost there has the same value in every
     solution, so the second program, of the least cost, leaves it as it is."""
-    exact, weights = _exact(component, columns), component.weights
+    exact = _exact(component, columns)
+    weights = component.weights / component.weights.max()
+    weights = weights.clip(min=LIGHTEST)  # lighter ones would be lost in the tolerances
     total = np.concatenate([np.zeros(len(exact.cost)), weights, weights])
     elastic = _with_amounts(exact, len(weights), total)
     least = solve(elastic)

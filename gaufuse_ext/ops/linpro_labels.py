@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from gaufuse_ext import _checks
@@ -171,13 +172,16 @@ def linpro_labels(
         num_snippets: T.
         counts: (G,) valid instances of each group; all N by default.
         backend: "native", our own simplex for components of up to 64 instances: every result is
-            proved by its dual, to a gap of 1e-9. "highs", the general solver. "auto": native, and
+            exact, by a closed form or proved by its dual to a gap of 1e-9. "highs", the general
+            solver. "auto": native, and
             HiGHS for the groups that it leaves (too large, not proved). On CUDA the native
             solver takes components of up to about 16 instances, "native" never waits for the
             device (`status` says "unsolved" where it left a group), and "auto" waits once, to
             see which groups HiGHS must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
-        weights: w, as scores, not negative (an instance of weight zero is left out); or
+        weights: w, as scores, in [0, 1e100] (an instance of weight zero is left out; where
+            constraints are relaxed, with "released" too, none counts less than 1e-6 of the
+            heaviest); or
             "constant" (ones, the default), "confidence" (q, at least 0), "exponential"
             (exp((q - the group's largest q) / weight_temperature), the fusion's weights).
         lengths: (G,) valid snippets of each group; T by default.
@@ -302,7 +306,12 @@ def _solve_by_highs(
     """Solves a group and writes its part of what was found."""
     labels, objective, residual, gap, pivots = found
     length = instances.length(group, labels.shape[1])
-    solution = solve_group(*instances.group(group), length, terms, highs.solve)
+    arguments = instances.group(group)
+    if not all(np.isfinite(x).all() for x in arguments):  # only on CUDA has nobody checked
+        raise ValueError(
+            f"segments, scores and weights must be finite, those of group {group} are not"
+        )
+    solution = solve_group(*arguments, length, terms, highs.solve)
     labels[group] = 0.0
     labels[group, :length] = torch.from_numpy(solution.labels).to(labels)
     objective[group] = solution.objective
