@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,7 +16,7 @@ from gaufuse_ext._groups import scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.explain import Conflict, find_conflicts
-from gaufuse_ext.linpro.group import solve_group
+from gaufuse_ext.linpro.group import Solution, solve_group
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.interval_membership import MODES
 
@@ -228,8 +230,7 @@ def linpro_labels(
             f"the native backend cannot solve group {min(by_highs)} (too large, or not proved "
             'optimal); backend="auto" hands such groups to HiGHS'
         )
-    for group in sorted(by_highs):
-        _solve_by_highs(group, terms, instances, found, codes)
+    _solve_by_highs(sorted(by_highs), terms, instances, found, codes)
     if not batched:
         found, codes = [x.squeeze(0) for x in found], codes.squeeze(0)
     labels, objective, residual, gap, pivots = found
@@ -297,29 +298,43 @@ def _solve_natively(
 
 
 def _solve_by_highs(
-    group: int,
+    groups: list[int],
     terms: LinproTerms,
     instances: _Instances,
     found: list[torch.Tensor],
     codes: torch.Tensor,
 ) -> None:
-    """Solves a group and writes its part of what was found."""
+    """Solves groups and writes their part of what was found."""
     labels, objective, residual, gap, pivots = found
-    length = instances.length(group, labels.shape[1])
-    arguments = instances.group(group)
-    if not all(np.isfinite(x).all() for x in arguments):  # only on CUDA has nobody checked
-        raise ValueError(
-            f"segments, scores and weights must be finite, those of group {group} are not"
-        )
-    solution = solve_group(*arguments, length, terms, highs.solve)
-    labels[group] = 0.0
-    labels[group, :length] = torch.from_numpy(solution.labels).to(labels)
-    objective[group] = solution.objective
-    residual[group] = solution.residual
-    gap[group] = torch.nan
-    pivots[group] = 0
-    status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
-    codes[group] = _STATUSES.index(LinproStatus.RELAXED if solution.relaxed else status)
+
+    def solve(group: int) -> Solution:
+        arguments = instances.group(group)
+        if not all(np.isfinite(x).all() for x in arguments):  # only on CUDA has nobody checked
+            raise ValueError(
+                f"segments, scores and weights must be finite, those of group {group} are not"
+            )
+        length = instances.length(group, labels.shape[1])
+        return solve_group(*arguments, length, terms, highs.solve)
+
+    for group, solution in zip(groups, _map(solve, groups), strict=True):
+        labels[group] = 0.0
+        labels[group, : len(solution.labels)] = torch.from_numpy(solution.labels).to(labels)
+        objective[group] = solution.objective
+        residual[group] = solution.residual
+        gap[group] = torch.nan
+        pivots[group] = 0
+        status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
+        codes[group] = _STATUSES.index(LinproStatus.RELAXED if solution.relaxed else status)
+
+
+def _map(solve: Callable[[int], Solution], groups: list[int]) -> Iterator[Solution]:
+    """On as many threads as torch has: HiGHS works without the interpreter's lock."""
+    threads = min(torch.get_num_threads(), len(groups))
+    if threads <= 1:
+        yield from map(solve, groups)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(solve, groups)
 
 
 def _allocate(scores: torch.Tensor, num_snippets: int) -> tuple[torch.Tensor, ...]:
