@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._library import _native
 
 
 class ScoredGroups(NamedTuple):
@@ -42,3 +43,11 @@ def unbatch(result: NamedTuple) -> NamedTuple:
 def valid_mask(counts: torch.Tensor, capacity: int) -> torch.Tensor:
     """(G, capacity) bool: which entries of each padded group are valid."""
     return torch.arange(capacity, device=counts.device) < counts.unsqueeze(-1)
+
+
+def greedy_workspace(scores: torch.Tensor) -> torch.Tensor | None:
+    """What a greedy operation keeps of (G, N) scored segments on CUDA where N has room for a group
+    too large for registers: (G, N, 2) float64."""
+    if not scores.is_cuda or scores.shape[1] <= _native.on_chip_segments:
+        return None
+    return scores.new_empty((*scores.shape, 2), dtype=torch.float64)

@@ -36,7 +36,7 @@ from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
 from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
 
 CPU = torch.device("cpu")
-# A warp for up to 64 segments of a group, 128 threads for up to 1024; soft_nms: 128, 512.
+# A warp for up to 256 segments of a group, a block of 256 above; weighted fusion: 64, 1024.
 SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "gaufuse/fuse_segments.h"
+#include "gaufuse/groups.h"
 #include "gaufuse/interval_membership.h"
 #include "gaufuse/linpro_group.h"
 #include "gaufuse/linpro_labels.h"
@@ -149,9 +150,9 @@ void count_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds, 
 
 void fuse_segments(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t weights,
                    uintptr_t counts, uintptr_t fused_segments, uintptr_t fused_scores,
-                   uintptr_t fused_counts, uintptr_t assignment, uintptr_t shares, int64_t groups,
-                   int64_t capacity, double temperature, double threshold, double length_offset,
-                   int overlap) {
+                   uintptr_t fused_counts, uintptr_t assignment, uintptr_t shares,
+                   uintptr_t workspace, int64_t groups, int64_t capacity, double temperature,
+                   double threshold, double length_offset, int overlap) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     FuseSegmentsParams<T> params{};
@@ -164,6 +165,7 @@ void fuse_segments(const Launch& launch, uintptr_t segments, uintptr_t scores, u
     params.fused_counts = pointer<int64_t>(fused_counts);
     params.assignment = pointer<int64_t>(assignment);
     params.shares = pointer<T>(shares);
+    params.workspace = pointer<double>(workspace);
     params.groups = groups;
     params.capacity = capacity;
     params.temperature = temperature;
@@ -231,7 +233,8 @@ void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, u
 }
 
 void nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
-         uintptr_t keep, uintptr_t alive, int64_t groups, int64_t capacity, double iou_threshold) {
+         uintptr_t keep, uintptr_t workspace, int64_t groups, int64_t capacity,
+         double iou_threshold) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     NmsParams<T> params{};
@@ -239,7 +242,7 @@ void nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t c
     params.scores = pointer<T>(scores);
     params.counts = pointer<int64_t>(counts);
     params.keep = pointer<int64_t>(keep);
-    params.alive = pointer<uint8_t>(alive);
+    params.workspace = pointer<double>(workspace);
     params.groups = groups;
     params.capacity = capacity;
     params.iou_threshold = iou_threshold;
@@ -263,7 +266,7 @@ void segment_iou(const Launch& launch, uintptr_t a, uintptr_t b, uintptr_t iou, 
 }
 
 void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
-              uintptr_t keep, uintptr_t kept_scores, uintptr_t kept_counts, uintptr_t remaining,
+              uintptr_t keep, uintptr_t kept_scores, uintptr_t kept_counts, uintptr_t workspace,
               int64_t groups, int64_t capacity, int64_t max_output, double sigma,
               double iou_threshold, double min_score, int decay) {
   with_scalar(launch, [&](auto scalar) {
@@ -275,7 +278,7 @@ void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintpt
     params.keep = pointer<int64_t>(keep);
     params.kept_scores = pointer<T>(kept_scores);
     params.kept_counts = pointer<int64_t>(kept_counts);
-    params.remaining = pointer<double>(remaining);
+    params.workspace = pointer<double>(workspace);
     params.groups = groups;
     params.capacity = capacity;
     params.max_output = max_output;
@@ -365,6 +368,8 @@ PYBIND11_MODULE(_native, module) {
   module.def("soft_nms", &soft_nms);
   module.def("segment_voting", &segment_voting);
   module.def("weighted_segments_fusion", &weighted_segments_fusion);
+
+  module.attr("on_chip_segments") = kOnChipSegments;
 
   module.attr("version") = GAUFUSE_VERSION;
   module.attr("compiler") = GAUFUSE_COMPILER;

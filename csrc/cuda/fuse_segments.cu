@@ -1,124 +1,130 @@
-#include <type_traits>
-
-#include "cuda/block_reduce.cuh"
-#include "cuda/launch.cuh"
+#include "cuda/for_each_group.cuh"
+#include "cuda/wide_stores.cuh"
+#include "gaufuse/exp_negative.h"
 #include "gaufuse/fuse_segments.h"
-#include "gaufuse/groups.h"
 
 namespace gaufuse {
 namespace {
 
-// Sums of a cluster, weighted by exp((weight - largest) / temperature) for the largest weight seen
-// so far: members and partial sums merge in any order without overflow.
+// Sums of a cluster, weighted by exp((weight - largest) / temperature) for its largest weight.
 struct ClusterSums {
-  double largest;
   double total;
   double start;
   double end;
   double score;
 };
 
-struct MergeSums {
-  double temperature;
+// What the threads of a team tell each other in a round.
+struct Round {
+  Best next;           // the next cluster's seed
+  double largest;      // weight of this cluster
+  ClusterSums before;  // of the cluster before this one
+};
 
-  __device__ ClusterSums operator()(const ClusterSums& a, const ClusterSums& b) const {
-    if (a.total == 0.0) return b;
-    if (b.total == 0.0) return a;
-    const double largest = a.largest > b.largest ? a.largest : b.largest;
-    const double scale_a = exp((a.largest - largest) / temperature);
-    const double scale_b = exp((b.largest - largest) / temperature);
-    return ClusterSums{largest, a.total * scale_a + b.total * scale_b,
-                       a.start * scale_a + b.start * scale_b, a.end * scale_a + b.end * scale_b,
-                       a.score * scale_a + b.score * scale_b};
+struct MergeRounds {
+  __device__ Round operator()(const Round& a, const Round& b) const {
+    return Round{better(a.next, b.next),
+                 a.largest > b.largest ? a.largest : b.largest,
+                 {a.before.total + b.before.total, a.before.start + b.before.start,
+                  a.before.end + b.before.end, a.before.score + b.before.score}};
   }
 };
 
-// One block per group. No sort and no N x N mask: each round takes the best remaining segment as
-// the seed and, in one pass over the group, (1) claims the seed's members and sums them, (2) finds
-// the best of those left over, which is the next round's seed. assignment doubles as the alive
-// mark; thread t only ever touches segments t, t + BLOCK, ..., so it needs no barrier.
-template <typename T, int BLOCK>
-__global__ void __launch_bounds__(BLOCK) fuse_segments_kernel(const FuseSegmentsParams<T> params) {
-  __shared__ Best shared_best[BLOCK / 32 + 1];
-  __shared__ ClusterSums shared_sums[BLOCK / 32 + 1];
-  const MergeSums merge_sums{params.temperature};
+// No sort and no N x N mask: each round takes the best remaining segment as the seed and, in one
+// pass over what remains, (1) claims the seed's members and (2) finds the best of those left over,
+// the next seed. Sums need the cluster's largest weight first; they are made a round later, so that
+// one reduction a round does for everything.
+template <typename T, typename Items, typename Group>
+__device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, int64_t count,
+                           Group& team) {
+  const int64_t first = group * params.capacity;
+  const T* segments = params.segments + 2 * first;
+  const T* scores = params.scores + first;
+  const T* weights = params.weights + first;
+  T* fused_segments = params.fused_segments + 2 * first;
+  T* fused_scores = params.fused_scores + first;
+  int64_t* assignment = params.assignment + first;
+  T* shares = params.shares + first;
+  const auto relative_weight = [&](int64_t j, double largest) {
+    return exp_negative((static_cast<double>(weights[j]) - largest) / params.temperature);
+  };
 
-  for (int64_t group = blockIdx.x; group < params.groups; group += gridDim.x) {
-    const int64_t count = valid_count(params.counts, group, params.capacity);
-    const T* segments = params.segments + 2 * group * params.capacity;
-    const T* scores = params.scores + group * params.capacity;
-    const T* weights = params.weights + group * params.capacity;
-    T* fused_segments = params.fused_segments + 2 * group * params.capacity;
-    T* fused_scores = params.fused_scores + group * params.capacity;
-    int64_t* assignment = params.assignment + group * params.capacity;
-    T* shares = params.shares + group * params.capacity;
+  Items items(team.rank(), segments, scores, count, workspace_of(params.workspace, first));
+  const Round nothing{no_segment(), -INFINITY, {0.0, 0.0, 0.0, 0.0}};
+  Round mine = nothing;
+  items.sweep([&](int64_t j, Segment, double& score) {
+    mine.next = better(mine.next, Best{score, j});
+    return true;
+  });
+  Round round = team.reduce(mine, MergeRounds());
 
-    Best mine = no_segment();
-    for (int64_t j = threadIdx.x; j < params.capacity; j += BLOCK) {
-      assignment[j] = -1;
-      shares[j] = T(0);
-      if (j < count) mine = better(mine, Best{static_cast<double>(scores[j]), j});
-    }
-    Best seed = block_reduce<BLOCK>(mine, shared_best, MergeBest());
-
-    int64_t cluster = 0;
-    for (; seed.index >= 0; ++cluster) {
-      const Segment pivot{static_cast<double>(segments[2 * seed.index]),
-                          static_cast<double>(segments[2 * seed.index + 1])};
-      ClusterSums sums{0.0, 0.0, 0.0, 0.0, 0.0};
-      mine = no_segment();
-      for (int64_t j = threadIdx.x; j < count; j += BLOCK) {
-        if (assignment[j] >= 0) continue;
-        const Segment candidate{static_cast<double>(segments[2 * j]),
-                                static_cast<double>(segments[2 * j + 1])};
-        const double score = static_cast<double>(scores[j]);
-        const bool member =
-            j == seed.index || segment_overlap(pivot, candidate, params.overlap,
-                                               params.length_offset) > params.threshold;
-        if (member) {
-          assignment[j] = cluster;
-          sums = merge_sums(
-              sums, ClusterSums{static_cast<double>(weights[j]), 1.0, candidate.start * kHeadroom,
-                                candidate.end * kHeadroom, score * kHeadroom});
-        } else {
-          mine = better(mine, Best{score, j});
-        }
+  int64_t cluster = 0;
+  for (;; ++cluster) {  // the last round only finishes the last cluster
+    const Best seed = round.next;
+    const double largest = round.largest;  // of the cluster before
+    mine = nothing;
+    items.each_dropped(0, [&](int64_t j) {
+      const double weight = relative_weight(j, largest);
+      const double part = weight * kHeadroom;
+      const Segment segment = load_segment(segments, j);
+      mine.before.total += weight;
+      mine.before.start += part * segment.start;
+      mine.before.end += part * segment.end;
+      mine.before.score += part * static_cast<double>(scores[j]);
+    });
+    const Segment pivot = seed.index < 0 ? Segment{0.0, 0.0} : load_segment(segments, seed.index);
+    items.sweep([&](int64_t j, Segment candidate, double& score) {
+      const bool member = j == seed.index ||
+                          segment_overlap(pivot, candidate, params.overlap, params.length_offset) >
+                              params.threshold;
+      if (member) {
+        assignment[j] = cluster;
+        const double weight = static_cast<double>(weights[j]);
+        mine.largest = weight > mine.largest ? weight : mine.largest;
+      } else {
+        mine.next = better(mine.next, Best{score, j});
       }
-      const bool claimed = sums.total > 0.0;
-      seed = block_reduce<BLOCK>(mine, shared_best, MergeBest());
-      sums = block_reduce<BLOCK>(sums, shared_sums, merge_sums);
-      if (threadIdx.x == 0) {
-        fused_segments[2 * cluster] = static_cast<T>(sums.start / sums.total / kHeadroom);
-        fused_segments[2 * cluster + 1] = static_cast<T>(sums.end / sums.total / kHeadroom);
-        fused_scores[cluster] = static_cast<T>(sums.score / sums.total / kHeadroom);
+      return !member;
+    });
+    round = team.reduce(mine, MergeRounds());
+    const ClusterSums& sums = round.before;
+    if (cluster > 0) {
+      if (team.rank() == 0) {
+        fused_segments[2 * cluster - 2] = static_cast<T>(sums.start / sums.total / kHeadroom);
+        fused_segments[2 * cluster - 1] = static_cast<T>(sums.end / sums.total / kHeadroom);
+        fused_scores[cluster - 1] = static_cast<T>(sums.score / sums.total / kHeadroom);
       }
-      if (!claimed) continue;
-      for (int64_t j = threadIdx.x; j < count; j += BLOCK) {
-        if (assignment[j] != cluster) continue;
-        const double excess = static_cast<double>(weights[j]) - sums.largest;
-        shares[j] = static_cast<T>(exp(excess / params.temperature) / sums.total);
-      }
+      items.each_dropped(1, [&](int64_t j) {
+        shares[j] = static_cast<T>(relative_weight(j, largest) / sums.total);
+      });
     }
-
-    if (threadIdx.x == 0) params.fused_counts[group] = cluster;
-    for (int64_t k = cluster + threadIdx.x; k < params.capacity; k += BLOCK) {
-      fused_segments[2 * k] = T(0);
-      fused_segments[2 * k + 1] = T(0);
-      fused_scores[k] = T(0);
-    }
+    if (seed.index < 0) break;
   }
+
+  if (team.rank() == 0) params.fused_counts[group] = cluster;
+  const int64_t padding = params.capacity - cluster;
+  store_zeros(fused_segments + 2 * cluster, 2 * padding, team.rank(), team.size);
+  store_zeros(fused_scores + cluster, padding, team.rank(), team.size);
+  store_zeros(shares + count, params.capacity - count, team.rank(), team.size);
+  store_wide(assignment + count, params.capacity - count, team.rank(), team.size,
+             [](int64_t) { return int64_t(-1); });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock)
+    fuse_segments_kernel(const FuseSegmentsParams<T> params) {
+  for_each_group<Round>(params.counts, params.groups, params.capacity,
+                        [&](auto& team, auto store, int64_t group, int64_t count) {
+                          using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                          fuse_group<T, Items>(params, group, count, team);
+                        });
 }
 
 }  // namespace
 
 template <typename T>
 Status fuse_segments_cuda(const FuseSegmentsParams<T>& params, void* stream) {
-  if (params.groups == 0) return Status();
-  dispatch_block_size(params.capacity, [&](auto block) {
-    launch_kernel(fuse_segments_kernel<T, block.value>, grid_for(params.groups), block.value, 0,
-                  stream, params);
-  });
-  return launch_status("fuse_segments");
+  return launch_groups("fuse_segments", fuse_segments_kernel<T>, params, stream);
 }
 
 template Status fuse_segments_cuda(const FuseSegmentsParams<float>&, void*);

@@ -1,5 +1,5 @@
-#include "cuda/block_reduce.cuh"
-#include "cuda/launch.cuh"
+#include "cuda/group_items.cuh"
+#include "cuda/wide_stores.cuh"
 #include "gaufuse/groups.h"
 #include "gaufuse/segment_voting.h"
 
@@ -25,27 +25,37 @@ struct Larger {
   __device__ double operator()(double a, double b) const { return a > b ? a : b; }
 };
 
-// One block per kWarps kept segments of a group: (1) the block finds the group's largest score, the
+// One block per kWarps kept segments of a group, so that groups of any sizes share the device; one
+// that is all padding writes it and ends: (1) the block finds the group's largest score, the
 // unit of the votes; (2) each warp refines one kept segment, its lanes sharing the voters, whose
 // sums meet in a fixed tree.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
     segment_voting_kernel(const SegmentVotingParams<T> params, int64_t parts) {
-  __shared__ double shared_largest[kWarps + 1];
+  __shared__ double shared_largest[2 * kWarps];
+  Team<kBlock, double> team(shared_largest);
   const int lane = threadIdx.x % 32;
 
   for (int64_t task = blockIdx.x; task < params.groups * parts; task += gridDim.x) {
     const int64_t group = task / parts;
-    const int64_t k = task % parts * kWarps + threadIdx.x / 32;
+    const int64_t first = task % parts * kWarps;
+    const int64_t k = first + threadIdx.x / 32;
     const int64_t count = valid_count(params.counts, group, params.capacity);
     const int64_t kept_count = valid_count(params.kept_counts, group, params.num_kept);
     const T* segments = params.segments + 2 * group * params.capacity;
     const T* scores = params.scores + group * params.capacity;
 
+    if (first >= kept_count) {
+      const int64_t padding = params.num_kept - first < kWarps ? params.num_kept - first : kWarps;
+      store_zeros(params.refined + 2 * (group * params.num_kept + first), 2 * padding,
+                  static_cast<int>(threadIdx.x), kBlock);
+      continue;
+    }
+
     double largest = 0.0;
     for (int64_t j = threadIdx.x; j < count; j += kBlock)
       largest = Larger()(static_cast<double>(scores[j]), largest);
-    largest = block_reduce<kBlock>(largest, shared_largest, Larger());
+    largest = team.reduce(largest, Larger());
     const int exponent = exponent_of(largest);
 
     if (k >= params.num_kept) continue;  // whole warps; the next barrier is in the next task

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import scored_groups, unbatch, valid_mask
+from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
 
 OVERLAPS = ("candidate", "iou", "min")  # in the order of gaufuse::Overlap
@@ -103,6 +103,7 @@ def _implementation(
         weights,
         counts,
         *out,
+        greedy_workspace(scores),
         groups,
         capacity,
         temperature,

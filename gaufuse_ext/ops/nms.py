@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import scored_groups
+from gaufuse_ext._groups import greedy_workspace, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -46,7 +46,6 @@ def _implementation(segments, scores, counts, iou_threshold):
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     keep = scores.new_empty((groups, capacity), dtype=torch.int64)
-    alive = scores.new_empty((groups, capacity), dtype=torch.uint8) if scores.is_cuda else None
     call_native(
         _native.nms,
         segments,
@@ -54,7 +53,7 @@ def _implementation(segments, scores, counts, iou_threshold):
         scores,
         counts,
         keep,
-        alive,
+        greedy_workspace(scores),
         groups,
         capacity,
         iou_threshold,

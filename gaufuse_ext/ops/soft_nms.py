@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._groups import scored_groups, unbatch
+from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
 METHODS = ("gaussian", "linear")  # in the order of gaufuse::Decay
@@ -87,7 +87,6 @@ def _implementation(segments, scores, counts, decay, sigma, iou_threshold, min_s
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     out = _allocate(scores)
-    remaining = scores.new_empty(scores.shape, dtype=torch.float64) if scores.is_cuda else None
     call_native(
         _native.soft_nms,
         segments,
@@ -95,7 +94,7 @@ def _implementation(segments, scores, counts, decay, sigma, iou_threshold, min_s
         scores,
         counts,
         *out,
-        remaining,
+        greedy_workspace(scores),
         groups,
         capacity,
         max_output,
