@@ -20,7 +20,8 @@ def random_groups(groups: int, size: int) -> tuple[torch.Tensor, torch.Tensor, t
 
 
 for dtype in (torch.float32, torch.float64):
-    for size in (1, 31, 32, 33, 64, 65, 128, 129, 512, 513, 1024, 1025, 2000, 2049):
+    # A warp takes up to 256 segments of a group, a block 2048 in registers, and more in memory.
+    for size in (1, 31, 32, 33, 64, 65, 127, 128, 129, 255, 256, 257, 1025, 2048, 2049):
         segments, scores, counts = random_groups(5, size)
         segments, scores = segments.to(dtype), scores.to(dtype)
         for overlap in ("candidate", "iou", "min"):
@@ -43,9 +44,29 @@ for dtype in (torch.float32, torch.float64):
             gx.interval_membership(
                 segments[:, :40], 130, counts.clamp(max=min(size, 40)), mode=mode
             )
-    for snippets in (1, 31, 32, 33, 255, 256, 257, 1500):
-        cas = torch.rand(4, snippets, generator=generator).to(device, dtype)
-        lengths = torch.tensor([snippets, 0, snippets // 2, 1], device=device)
-        gx.threshold_proposals(cas, [0.1, 0.5, 0.9], lengths)
+    # All of these teams in one call, and rows of padding only.
+    segments, scores, _ = random_groups(9, 2100)
+    segments, scores = segments.to(dtype), scores.to(dtype)
+    counts = torch.tensor([3, 2100, 0, 300, 256, 257, 33, 2049, 1], device=device)
+    gx.fuse_segments(segments, scores, counts=counts)
+    gx.nms(segments, scores, 0.5, counts)
+    gx.soft_nms(segments, scores, counts, min_score=0.3)
+    gx.weighted_segments_fusion(segments, scores, counts.clamp(max=300), iou_threshold=0.4)
+    gx.segment_voting(segments[:, :33], segments, scores, 0.3, counts.clamp(max=33), counts)
+    for snippets in (1, 33, 1000, 4097):  # 32 rows a warp .. one
+        gx.interval_membership(segments[:, :40], snippets, counts.clamp(max=40))
+    # A warp a group, a block a group; from 4096 snippets on the workspace holds the thresholds'
+    # bits (16), the prefix sums (9), both (64).
+    for snippets, levels in (
+        *((n, 3) for n in (1, 31, 32, 33, 255, 256, 257, 1023, 1024, 1025)),
+        (1500, 20),
+        (4096, 16),
+        (6016, 9),
+        (6015, 64),
+    ):
+        cas = torch.rand(9, snippets, generator=generator).to(device, dtype)
+        cas[2] = 0.0  # no threshold is reached
+        lengths = torch.tensor([snippets, 0, snippets // 2, 1] * 2 + [snippets], device=device)
+        gx.threshold_proposals(cas, torch.linspace(0.1, 0.9, levels), lengths)
 torch.cuda.synchronize()
 print("done")

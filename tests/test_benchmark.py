@@ -16,8 +16,8 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.benchmark import inputs, torch_versions
-from gaufuse.benchmark.operations import THRESHOLDS, operations
-from gaufuse.benchmark.runner import scaling
+from gaufuse.benchmark.operations import THRESHOLDS, GpuTarget, operations
+from gaufuse.benchmark.runner import add_target, scaling
 from gaufuse.benchmark.show import tables
 from gaufuse.benchmark.timing import CpuTimer
 from gaufuse.benchmark.versions import ScalarLoops, first_groups
@@ -229,6 +229,9 @@ def test_scaling_and_tables_of_a_made_up_report():
         } | more
 
     results = [result(4, 1e-3), result(400, 0.11)]
+    add_target(results[0], GpuTarget(seconds=0.09))  # 0.1 s for the 400 groups in use
+    add_target(results[1], GpuTarget(bandwidth_share=0.2))
+    assert [r["gpu_target"]["reached"] for r in results] == [False, True]
     grown = scaling(results)
     assert [entry["groups"] for entry in grown] == [[4, 400]]
     assert math.isclose(grown[0]["time_over_linear"], 1.1)
@@ -238,3 +241,5 @@ def test_scaling_and_tables_of_a_made_up_report():
     text = tables(report | {"bandwidth": [rates]})
     for part in ("~340x", "(here 4 groups)", "110 ms", "1.10 of linear", "no reference: one group"):
         assert part in text
+    assert "4 groups: target at most 90 ms: MISSED" in text
+    assert "400 groups: target at least 20% of copy: reached" in text

@@ -36,7 +36,7 @@ from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
 from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
 
 CPU = torch.device("cpu")
-# A warp for up to 256 segments of a group, a block of 256 above; weighted fusion: 64, 1024.
+# Around warps; the sizes at which groups pass to larger teams are below.
 SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 
 
@@ -58,6 +58,7 @@ FAULTS = {
     "race_in_shared_memory": "race: .* shared memory",
     "race_of_two_rounds": "race: .* shared memory",
     "race_within_a_warp": "race: .* shared memory",
+    "race_after_a_warps_barrier": "race: .* shared memory",
     "race_of_blocks": "race: .* argument 2, which another block wrote",
     "shared_memory_not_written": "uninitialised: thread 7 reads shared memory",
     "output_not_written": "uninitialised: .* argument 2",
@@ -172,37 +173,63 @@ def assert_same(found, expected) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(
-    ("capacity", "dtype"),
-    [
-        (128, torch.float32),
-        (129, torch.float64),
-        (512, torch.float64),
-        (513, torch.float32),
-        (1024, torch.float32),
-        (1025, torch.float64),
-        (2048, torch.float64),
-        (2049, torch.float32),
-    ],
-)
+# A warp takes up to 256 segments, a block up to 2048 in registers and more in its workspace.
+TEAMS = [
+    (255, torch.float64),
+    (256, torch.float32),
+    (257, torch.float64),
+    (1023, torch.float32),
+    (1024, torch.float64),
+    (1025, torch.float32),
+    (2048, torch.float64),
+    (2049, torch.float32),
+]
+
+
+@pytest.mark.parametrize(("capacity", "dtype"), TEAMS)
 @pytest.mark.parametrize("operation", LARGE)
 def test_the_same_bits_as_on_the_cpu(emulation, operation, capacity, dtype):
-    """soft_nms keeps up to 2048 segments in registers, and more in its workspace."""
-    if capacity > 1025 and not operation.startswith("soft"):
-        pytest.skip("as at 1025")
     groups = few_rounds(capacity, dtype)
     if operation.startswith("weighted"):  # a round for each segment that is used
-        groups.counts.clamp_(max=150)
+        groups.counts.clamp_(max=150 if capacity < 1025 else 280)
     found = LARGE[operation](groups)
     assert_same(found, emulation.on_cpu(lambda: LARGE[operation](groups)))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("capacity", [1024, 1025])
-def test_fuse_segments_and_voting_in_large_blocks(capacity, dtype):
+@pytest.mark.parametrize(("capacity", "dtype"), TEAMS)
+def test_fuse_segments_and_voting_by_any_team(capacity, dtype):
     groups = few_rounds(capacity, dtype)
     CHECKS["fuse_segments"](groups)
     CHECKS["segment_voting"](groups)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", [*LARGE, "fuse_segments"])
+def test_all_teams_in_one_call(emulation, operation, dtype):
+    """Every group gives the bits that it gives alone, without padding."""
+    sizes = (3, 2100, 0, 300, 256, 257, 1, 40, 33, 32, 31, 2049)
+    one = {n: next(iter(make_groups("grid", n, dtype, groups=1))) for n in sizes if n > 0}
+    groups = batch([one[n] for n in sizes if n > 0], dtype, 2110)
+    if operation.startswith("weighted"):
+        groups.counts.clamp_(max=270)
+
+    def run(g: Groups):
+        if operation == "fuse_segments":
+            return gx.fuse_segments(g.segments, g.scores, g.weights, g.counts)
+        return LARGE[operation](g)
+
+    found = run(groups)
+    for row, n in enumerate(groups.counts.tolist()):
+        parts = [x[row : row + 1, :n] for x in (groups.segments, groups.scores, groups.weights)]
+        cut = Groups(*parts, groups.counts[row : row + 1])
+        pairs = zip(_tensors(found), _tensors(run(cut)), strict=True)
+        for all_of_them, alone in pairs:
+            part = all_of_them[row : row + 1]
+            assert torch.equal(part[:, :n] if part.dim() > 1 else part, alone)
+
+
+def _tensors(result) -> tuple[torch.Tensor, ...]:
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -218,7 +245,7 @@ def test_segment_iou_at_sizes(size, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_interval_membership_at_sizes(dtype, mode):
     check = test_interval_membership.check_against_reference
-    for num_snippets in (*SIZES, 300):
+    for num_snippets in (*SIZES, 300, 1023, 4097):  # 32 rows a warp .. one
         kind = KINDS[num_snippets % len(KINDS)]
         groups = make_groups(kind, 7, dtype)
         check(groups, num_snippets, [num_snippets, num_snippets // 2], mode=mode)
@@ -240,24 +267,51 @@ def test_threshold_proposals_at_sizes(emulation, num_snippets, dtype):
     roomy = gx.threshold_proposals(cas, thresholds, lengths, max_proposals=room)
     assert_same([x[:, : tight.scores.shape[1]] for x in roomy[:3]], tight[:3])
     assert not any(x[:, tight.scores.shape[1] :].any() for x in roomy[:3])
-    if num_snippets in (64, 257):  # segments and order are the same to the bit in too little room
-        options = {"min_length": 1, "max_proposals": 9}
-        found = gx.threshold_proposals(cas, thresholds, lengths, **options)
-        expected = emulation.on_cpu(
-            lambda: gx.threshold_proposals(cas, thresholds, lengths, **options)
-        )
-        assert expected.counts.max() == 9
-        assert_same((found.segments, found.counts), (expected.segments, expected.counts))
+    options = {"min_length": 1, "max_proposals": 9}  # too little room for most
+    found = gx.threshold_proposals(cas, thresholds, lengths, **options)
+    assert_same(
+        found,
+        emulation.on_cpu(lambda: gx.threshold_proposals(cas, thresholds, lengths, **options)),
+    )
 
 
-def test_many_thresholds():
-    """As many as there may be: their counts fill the dynamic shared memory."""
-    cas = torch.tensor([[0.0, 0.5, 0.5, 0.0, 0.9, 0.9]])
-    p = gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4096), max_proposals=8000)
-    levels = torch.linspace(0.0, 1.0, 4096).double()
-    assert p.counts.item() == (levels < 0.5).sum() + (levels < cas[0, 5].double()).sum()
-    with pytest.raises(ValueError, match="at most 4096"):
-        gx.threshold_proposals(cas, torch.linspace(0.0, 1.0, 4097), max_proposals=1)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("num_snippets", "num_thresholds"),
+    [
+        (1023, 3),  # eight groups a block, seven, six, four; then one
+        (1024, 3),
+        (1025, 8),
+        (700, 21),
+        (1100, 20),
+        (2048, 3),
+        (4096, 16),  # prefix sums on chip, the bits in the workspace
+        (5983, 9),  # the longest with prefix sums on chip
+        (6016, 9),  # the bits on chip, prefix sums in the workspace
+        (6015, 64),  # neither
+        (40, 4097),
+    ],
+)
+def test_threshold_proposals_wherever_they_are_kept(emulation, num_snippets, num_thresholds, dtype):
+    """The same bits as on the CPU: shared memory as far as it reaches, else the workspace."""
+    generator = torch.Generator().manual_seed(num_snippets)
+    cas = torch.rand(3, num_snippets, generator=generator).to(dtype).cumsum(1).sin()
+    cas[1] = -1.0  # an absent class: no threshold is reached
+    thresholds = torch.linspace(-0.99, 1.1, num_thresholds, dtype=torch.float64)
+    lengths = torch.tensor([num_snippets, num_snippets, num_snippets // 2 + 1])
+
+    def propose(max_proposals: int | None) -> gx.Proposals:
+        return gx.threshold_proposals(cas, thresholds, lengths, max_proposals=max_proposals)
+
+    room = emulation.on_cpu(lambda: propose(None)).scores.shape[1]
+    for max_proposals in (room + 5, room // 2):
+        expected = emulation.on_cpu(lambda most=max_proposals: propose(most))
+        assert_same(propose(max_proposals), expected)
+
+
+def test_no_thresholds_or_snippets():
+    assert gx.threshold_proposals(torch.ones(3, 5), [], max_proposals=4).counts.tolist() == [0] * 3
+    assert gx.threshold_proposals(torch.ones(3, 0), [0.5], max_proposals=4).counts.sum() == 0
 
 
 # 3. Small inputs of every kind and all options.
@@ -404,7 +458,9 @@ def test_garbage_leads_nowhere_out_of_bounds(dtype, capacity):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_garbage_in_the_workspace_of_soft_nms(dtype):
+def test_garbage_in_the_workspace(dtype):
     g = wild_groups(dtype, 2049)
     found = gx.soft_nms(g.segments, g.scores, g.counts, max_output=5, min_score=-1e30)
     assert -1 <= found.keep.min() <= found.keep.max() < 2049
+    keep = gx.nms(g.segments, g.scores, 0.0, g.counts)  # drops whatever is comparable
+    assert -1 <= keep.min() <= keep.max() < 2049

@@ -116,7 +116,7 @@ void threshold_proposals(const Launch& launch, uintptr_t cas, uintptr_t threshol
     params.scores = pointer<T>(scores);
     params.weights = pointer<T>(weights);
     params.counts = pointer<int64_t>(counts);
-    params.workspace = pointer<double>(workspace);
+    params.workspace = pointer<int32_t>(workspace);
     params.groups = groups;
     params.num_snippets = num_snippets;
     params.num_thresholds = num_thresholds;
@@ -353,6 +353,9 @@ PYBIND11_MODULE(_native, module) {
            py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
 
   module.def("threshold_proposals", &threshold_proposals);
+  module.def("proposals_workspace", [](int64_t num_snippets, int64_t num_thresholds) {
+    return proposals_layout(num_snippets, num_thresholds).workspace_words();
+  });
   module.def("count_proposals", &count_proposals);
   module.def("fuse_segments", &fuse_segments);
   module.def("interval_membership", &interval_membership);

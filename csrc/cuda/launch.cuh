@@ -47,15 +47,4 @@ __device__ __forceinline__ T* dynamic_shared() {
 #endif
 }
 
-// Greedy kernels give a group to one block: a warp for small groups, more for large ones.
-template <typename Function>
-void dispatch_block_size(int64_t capacity, Function function) {
-  if (capacity <= 64)
-    function(std::integral_constant<int, 32>());
-  else if (capacity <= 1024)
-    function(std::integral_constant<int, 128>());
-  else
-    function(std::integral_constant<int, 512>());
-}
-
 }  // namespace gaufuse

@@ -70,6 +70,30 @@ class Team {
     return broadcast(value);
   }
 
+  // The sum of the values of all threads before this one, and `total` that of all.
+  __device__ Value exclusive_sum(Value value, Value& total) {
+    const int lane = threadIdx.x % 32;
+    Value sum = value;
+#pragma unroll
+    for (int offset = 1; offset < 32; offset *= 2) {
+      const Value other = __shfl_up_sync(kFullWarp, sum, offset);
+      if (lane >= offset) sum += other;
+    }
+    total = __shfl_sync(kFullWarp, sum, 31);
+    Value before = sum - value;
+    if (warps > 1) {
+      Value* row = shared_ + turn_++ % 2 * warps;
+      if (lane == 0) row[rank() / 32] = total;
+      __syncthreads();
+      total = 0;
+      for (int warp = 0; warp < warps; ++warp) {
+        if (warp == rank() / 32) before += total;
+        total += row[warp];
+      }
+    }
+    return before;
+  }
+
  private:
   Value* shared_;
   unsigned turn_ = 0;

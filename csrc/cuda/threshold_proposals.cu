@@ -1,6 +1,5 @@
-#include <cub/block/block_scan.cuh>
-
-#include "cuda/launch.cuh"
+#include "cuda/team.cuh"
+#include "cuda/wide_stores.cuh"
 #include "gaufuse/groups.h"
 #include "gaufuse/threshold_proposals.h"
 
@@ -8,111 +7,181 @@ namespace gaufuse {
 namespace {
 
 constexpr int kBlock = 256;
-constexpr int kWarps = kBlock / 32;
 
-// Step 1: prefix sums of the sequence, a tile of kBlock snippets at a time.
+// What a team keeps of its group, in shared memory as far as it fits (ProposalsLayout).
+struct GroupStorage {
+  double* prefix;   // (num_snippets + 1,): prefix[0] is 0, then snippets, then their prefix sums
+  uint32_t* above;  // (num_thresholds, words): bits of cas > threshold
+};
+
 template <typename T>
-__device__ void write_prefix(const T* cas, int64_t size, double* prefix) {
-  using Scan = cub::BlockScan<double, kBlock>;
-  __shared__ typename Scan::TempStorage storage;
-  double carry = 0.0;
-  if (threadIdx.x == 0) prefix[0] = 0.0;
-  for (int64_t base = 0; base < size; base += kBlock) {
-    const int64_t t = base + threadIdx.x;
-    double value = t < size ? static_cast<double>(cas[t]) : 0.0;
-    double tile_sum;
-    Scan(storage).InclusiveSum(value, value, tile_sum);
-    if (t < size) prefix[t + 1] = carry + value;
-    carry += tile_sum;
-    __syncthreads();
+__device__ GroupStorage storage_of(const ThresholdProposalsParams<T>& params,
+                                   const ProposalsLayout& layout, int64_t group, int team) {
+  char* shared = dynamic_shared<char>() + team * layout.shared_bytes();
+  char* memory = reinterpret_cast<char*>(params.workspace + group * layout.workspace_words());
+  GroupStorage storage;
+  storage.prefix = reinterpret_cast<double*>(layout.prefix_on_chip ? shared : memory);
+  if (layout.prefix_on_chip)
+    shared += layout.prefix_bytes;
+  else
+    memory += layout.prefix_bytes;
+  storage.above = reinterpret_cast<uint32_t*>(layout.above_on_chip ? shared : memory);
+  return storage;
+}
+
+// Where the run began that ends before bit `end` of word `w` of a threshold's bits.
+__device__ __forceinline__ int64_t run_start(const uint32_t* above, int64_t w, int end) {
+  const uint32_t zeros = ~above[w] & ((1u << end) - 1u);
+  if (zeros != 0u) return 32 * w + 32 - __clz(static_cast<int>(zeros));
+  for (--w; w >= 0; --w)
+    if (above[w] != 0xffffffffu) return 32 * w + 32 - __clz(static_cast<int>(~above[w]));
+  return 0;
+}
+
+// Calls found(start, end) for the runs of at least min_length that end in word w of a threshold's
+// bits, in the order of time.
+template <typename Found>
+__device__ __forceinline__ void runs_ending_in(const uint32_t* above, int64_t w, int64_t min_length,
+                                               Found found) {
+  const uint32_t bits = above[w];
+  const uint32_t last = w > 0 ? above[w - 1] >> 31 : 0u;
+  for (uint32_t ends = ~bits & ((bits << 1) | last); ends != 0u; ends &= ends - 1u) {
+    const int end = __ffs(static_cast<int>(ends)) - 1;
+    const int64_t start = run_start(above, w, end);
+    if (32 * w + end - start >= min_length) found(start, 32 * w + end);
   }
 }
 
-// A warp walks the sequence in tiles of 32 snippets and calls found(start, end, rank) on the lane
-// where a run of cas > threshold ends; rank counts the warp's runs of at least min_length so far.
-// Returns their number.
-template <typename T, typename Found>
-__device__ int64_t walk_runs(const T* cas, int64_t size, double threshold, int64_t min_length,
-                             Found found) {
+// A warp sums up in the order of time, as the CPU kernel does: the same bits. Every lane adds all
+// values of a tile, handed round by shuffles, and keeps the sum that is its own to write.
+__device__ void sum_up(double* prefix, int64_t size) {
   const int lane = threadIdx.x % 32;
-  const unsigned lanes_below = (1u << lane) - 1u;
-  unsigned last = 0;       // was the snippet before this tile inside a run?
-  int64_t open_start = 0;  // where the run that reaches into this tile began
-  int64_t runs = 0;
-  for (int64_t base = 0; base <= size; base += 32) {  // <=: a run may end at the very end
+  double sum = 0.0;
+  double next = lane < size ? prefix[lane + 1] : 0.0;
+  for (int64_t base = 0; base < size; base += 32) {
     const int64_t t = base + lane;
-    const bool above = t<size&& static_cast<double>(cas[t])> threshold;
-    const unsigned bits = __ballot_sync(kFullWarp, above);
-    const unsigned before = (bits << 1) | last;
-    const unsigned starts = bits & ~before;
-    const unsigned ends = ~bits & before;
-    const unsigned starts_below = starts & lanes_below;
-    const int64_t start = starts_below != 0u ? base + 31 - __clz(starts_below) : open_start;
-    const bool is_run = ((ends >> lane) & 1u) != 0u && t - start >= min_length;
-    const unsigned found_bits = __ballot_sync(kFullWarp, is_run);
-    if (is_run) found(start, t, runs + __popc(found_bits & lanes_below));
-    runs += __popc(found_bits);
-    if (starts != 0u) open_start = base + 31 - __clz(starts);
-    last = bits >> 31;
+    const double value = next;
+    next = t + 32 < size ? prefix[t + 33] : 0.0;  // on its way while this tile is summed
+    double mine = 0.0;
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      sum += __shfl_sync(kFullWarp, value, i);
+      if (i == lane) mine = sum;
+    }
+    if (t < size) prefix[t + 1] = mine;
   }
-  return runs;
 }
 
-// One block per group: (1) prefix sums, (2) each warp counts the runs of its thresholds, (3) the
-// counts give each threshold its first slot, (4) the warps walk again and write, (5) padding.
-template <typename T>
+// A warp per group where several fit into a block's shared memory, else a block.
+// 1. Read the sequence, once: snippets go to storage, and so do ballots of cas > threshold.
+// 2. Each thread finds the runs that end in its words of bits. One scan over (threshold, word)
+//    gives every run its slot; its segment is written.
+// 3. While one warp makes prefix sums of the snippets, the others write the padding.
+// 4. Each thread scores a written segment: an even share of the work, coalesced stores.
+template <typename T, int THREADS>
 __global__ void __launch_bounds__(kBlock)
-    threshold_proposals_kernel(const ThresholdProposalsParams<T> params) {
-  int64_t* first_slot = dynamic_shared<int64_t>();  // (num_thresholds + 1,)
-  const int warp = threadIdx.x / 32;
-  for (int64_t group = blockIdx.x; group < params.groups; group += gridDim.x) {
+    threshold_proposals_kernel(const ThresholdProposalsParams<T> params,
+                               const ProposalsLayout layout) {
+  using ThisTeam = Team<THREADS, int64_t>;
+  __shared__ int64_t shared_sums[2 * (kBlock / 32)];
+  ThisTeam team(shared_sums);
+  const int rank = team.rank();
+  const int lane = threadIdx.x % 32;
+  const int teams = static_cast<int>(blockDim.x) / THREADS;
+  const int team_number = static_cast<int>(threadIdx.x) / THREADS;
+  const int64_t words = layout.words;
+
+  for (int64_t task = blockIdx.x; task * teams < params.groups; task += gridDim.x) {
+    const int64_t group = task * teams + team_number;
+    if (group >= params.groups) continue;  // whole warps; a block is one team or has no barriers
     const T* cas = params.cas + group * params.num_snippets;
     const int64_t size = valid_count(params.lengths, group, params.num_snippets);
-    double* prefix = params.workspace + group * (params.num_snippets + 1);
     const double* thresholds =
         params.thresholds + (params.thresholds_per_group ? group * params.num_thresholds : 0);
-    write_prefix(cas, size, prefix);
-
-    for (int64_t h = warp; h < params.num_thresholds; h += kWarps) {
-      const int64_t runs =
-          walk_runs(cas, size, thresholds[h], params.min_length, [](int64_t, int64_t, int64_t) {});
-      if (threadIdx.x % 32 == 0) first_slot[h + 1] = runs;
-    }
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      first_slot[0] = 0;
-      for (int64_t h = 0; h < params.num_thresholds; ++h) first_slot[h + 1] += first_slot[h];
-    }
-    __syncthreads();
-
     T* segments = params.segments + 2 * group * params.capacity;
     T* scores = params.scores + group * params.capacity;
     T* weights = params.weights + group * params.capacity;
-    for (int64_t h = warp; h < params.num_thresholds; h += kWarps) {
-      const int64_t first = first_slot[h];
-      walk_runs(cas, size, thresholds[h], params.min_length,
-                [&](int64_t start, int64_t end, int64_t rank) {
-                  const int64_t slot = first + rank;
-                  if (slot >= params.capacity) return;
-                  const double reach = ring_reach(end - start, params.margin, params.margin_power);
-                  const Contrast contrast = outer_inner_contrast(prefix, start, end, size, reach);
-                  segments[2 * slot] = static_cast<T>(start);
-                  segments[2 * slot + 1] = static_cast<T>(end + 1);
-                  scores[slot] = static_cast<T>(contrast.score);
-                  weights[slot] = static_cast<T>(contrast.inner);
-                });
-    }
+    const GroupStorage storage = storage_of(params, layout, group, team_number);
 
-    const int64_t found = first_slot[params.num_thresholds];
-    const int64_t count = found < params.capacity ? found : params.capacity;
-    if (threadIdx.x == 0) params.counts[group] = count;
-    for (int64_t k = count + threadIdx.x; k < params.capacity; k += kBlock) {
-      segments[2 * k] = T(0);
-      segments[2 * k + 1] = T(0);
-      scores[k] = T(0);
-      weights[k] = T(0);
+    double least = INFINITY;
+    for (int64_t h = lane; h < params.num_thresholds; h += 32)
+      least = thresholds[h] < least ? thresholds[h] : least;
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+      const double other = __shfl_xor_sync(kFullWarp, least, offset);
+      least = other < least ? other : least;
     }
-    __syncthreads();  // before the next group's counts overwrite first_slot
+    unsigned anything = 0u;
+    if (rank == 0) storage.prefix[0] = 0.0;
+    for (int64_t word = rank / 32; word < words; word += ThisTeam::warps) {
+      const int64_t t = 32 * word + lane;
+      const bool valid = t < size;
+      const double value = valid ? static_cast<double>(cas[t]) : 0.0;
+      if (valid) storage.prefix[t + 1] = value;
+      // Most classes are absent from most videos: one ballot does where no threshold is reached.
+      const unsigned reached = __ballot_sync(kFullWarp, valid && value > least);
+      anything |= reached;
+      for (int64_t first = 0; first < params.num_thresholds; first += 32) {
+        const int64_t left = params.num_thresholds - first;
+        const int here = left < 32 ? static_cast<int>(left) : 32;
+        uint32_t mine = 0u;
+        for (int i = 0; reached != 0u && i < here; ++i) {
+          const uint32_t bits = __ballot_sync(kFullWarp, valid && value > thresholds[first + i]);
+          if (i == lane) mine = bits;
+        }
+        if (lane < here) storage.above[(first + lane) * words + word] = mine;
+      }
+    }
+    if (ThisTeam::warps == 1)
+      __syncwarp();
+    else
+      anything = static_cast<unsigned>(__syncthreads_or(anything != 0u));
+
+    int64_t found = 0;
+    const int64_t items = anything != 0u ? params.num_thresholds * words : 0;
+    for (int64_t base = 0; base < items; base += THREADS) {
+      const int64_t item = base + rank;
+      const int64_t w = item % words;
+      const uint32_t* above = storage.above + (item - w);
+      int64_t runs = 0;
+      if (item < items)
+        runs_ending_in(above, w, params.min_length, [&](int64_t, int64_t) { ++runs; });
+      int64_t total;
+      int64_t slot = found + team.exclusive_sum(runs, total);
+      found += total;
+      if (runs > 0)
+        runs_ending_in(above, w, params.min_length, [&](int64_t start, int64_t end) {
+          if (slot < params.capacity) {
+            segments[2 * slot] = static_cast<T>(start);
+            segments[2 * slot + 1] = static_cast<T>(end + 1);
+          }
+          ++slot;
+        });
+    }
+    const int64_t count = found < params.capacity ? found : params.capacity;
+    if (rank == 0) params.counts[group] = count;
+    team.sync();
+
+    constexpr int padders = THREADS > 32 ? THREADS - 32 : 32;
+    if (rank < 32 && count > 0) sum_up(storage.prefix, size);
+    if (THREADS == 32 || rank >= 32) {
+      const int padder = rank % 32 + (THREADS > 32 ? rank / 32 * 32 - 32 : 0);
+      const int64_t padding = params.capacity - count;
+      store_zeros(segments + 2 * count, 2 * padding, padder, padders);
+      store_zeros(scores + count, padding, padder, padders);
+      store_zeros(weights + count, padding, padder, padders);
+    }
+    team.sync();
+
+    for (int64_t slot = rank; slot < count; slot += THREADS) {
+      const auto start = static_cast<int64_t>(segments[2 * slot]);
+      const int64_t end = static_cast<int64_t>(segments[2 * slot + 1]) - 1;
+      const double reach = ring_reach(end - start, params.margin, params.margin_power);
+      const Contrast contrast = outer_inner_contrast(storage.prefix, start, end, size, reach);
+      scores[slot] = static_cast<T>(contrast.score);
+      weights[slot] = static_cast<T>(contrast.inner);
+    }
+    team.sync();  // before the next group overwrites the storage
   }
 }
 
@@ -120,15 +189,23 @@ __global__ void __launch_bounds__(kBlock)
 
 template <typename T>
 Status threshold_proposals_cuda(const ThresholdProposalsParams<T>& params, void* stream) {
-  constexpr int64_t kMaxThresholds = 4096;
-  if (params.num_thresholds > kMaxThresholds)
-    return make_status(
-        Code::invalid_argument, "thresholds must hold at most %lld values on CUDA, got %lld",
-        static_cast<long long>(kMaxThresholds), static_cast<long long>(params.num_thresholds));
+  // Step 4 reads boundaries back from the output: they must be exact there.
+  constexpr int64_t kMostSnippets = sizeof(T) == 4 ? int64_t{1} << 24 : int64_t{1} << 53;
+  if (params.num_snippets >= kMostSnippets)
+    return make_status(Code::invalid_argument,
+                       "cas must have fewer than %lld snippets in this dtype on CUDA, got %lld",
+                       static_cast<long long>(kMostSnippets),
+                       static_cast<long long>(params.num_snippets));
   if (params.groups == 0) return Status();
-  const size_t shared_bytes = static_cast<size_t>(params.num_thresholds + 1) * sizeof(int64_t);
-  launch_kernel(threshold_proposals_kernel<T>, grid_for(params.groups), kBlock, shared_bytes,
-                stream, params);
+  const ProposalsLayout layout = proposals_layout(params.num_snippets, params.num_thresholds);
+  const int teams = layout.warps_per_block();
+  const size_t shared_bytes = static_cast<size_t>(layout.shared_bytes());
+  if (teams > 0)
+    launch_kernel(threshold_proposals_kernel<T, 32>, grid_for((params.groups + teams - 1) / teams),
+                  32 * teams, teams * shared_bytes, stream, params, layout);
+  else
+    launch_kernel(threshold_proposals_kernel<T, kBlock>, grid_for(params.groups), kBlock,
+                  shared_bytes, stream, params, layout);
   return launch_status("threshold_proposals");
 }
 

@@ -30,7 +30,7 @@ struct ThresholdProposalsParams {
   T* scores;                 // (groups, capacity)
   T* weights;                // (groups, capacity)
   int64_t* counts;           // (groups,)
-  double* workspace;         // CUDA only: (groups, num_snippets + 1) prefix sums
+  int32_t* workspace;        // CUDA only: (groups, proposals_layout(...).workspace_words())
   int64_t groups;
   int64_t num_snippets;
   int64_t num_thresholds;
@@ -40,6 +40,47 @@ struct ThresholdProposalsParams {
   double margin_power;
   bool thresholds_per_group;
 };
+
+// Where the CUDA kernel keeps a group's prefix sums and the bits of cas > threshold: in shared
+// memory what fits, the rest in a workspace of the caller's.
+struct ProposalsLayout {
+  int64_t words;         // of 32 snippets, for each threshold; a run may end right past the last
+  int64_t prefix_bytes;  // num_snippets + 1 doubles
+  int64_t above_bytes;   // num_thresholds * words, rounded up to doubles
+  bool prefix_on_chip;
+  bool above_on_chip;
+
+  // 48 KiB are a block's without asking for more; the kernel has a few variables there, too.
+  static constexpr int64_t kSharedBytes = 47 * 1024;
+
+  GAUFUSE_HD int64_t shared_bytes() const {
+    return (prefix_on_chip ? prefix_bytes : 0) + (above_on_chip ? above_bytes : 0);
+  }
+
+  // Of 32 bits, an even number.
+  GAUFUSE_HD int64_t workspace_words() const {
+    return (prefix_bytes + above_bytes - shared_bytes()) / 4;
+  }
+
+  // How many groups a block takes, a warp each; 0: too few fit, a group is for the whole block.
+  GAUFUSE_HD int warps_per_block() const {
+    if (!prefix_on_chip || !above_on_chip) return 0;
+    const int64_t fit = kSharedBytes / shared_bytes();
+    return fit < 4 ? 0 : (fit > 8 ? 8 : static_cast<int>(fit));
+  }
+};
+
+GAUFUSE_HD ProposalsLayout proposals_layout(int64_t num_snippets, int64_t num_thresholds) {
+  ProposalsLayout layout;
+  layout.words = num_snippets / 32 + 1;
+  layout.prefix_bytes = 8 * (num_snippets + 1);
+  layout.above_bytes = (num_thresholds * layout.words + 1) / 2 * 8;
+  const int64_t room = ProposalsLayout::kSharedBytes;
+  layout.prefix_on_chip = layout.prefix_bytes <= room;
+  layout.above_on_chip =
+      layout.above_bytes <= room - (layout.prefix_on_chip ? layout.prefix_bytes : 0);
+  return layout;
+}
 
 struct Contrast {
   double score;

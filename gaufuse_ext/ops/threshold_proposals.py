@@ -147,8 +147,9 @@ def _implementation(cas, thresholds, lengths, capacity, min_length, margin, marg
     groups, num_snippets = cas.shape
     out = _allocate(cas, capacity)
     workspace = None
-    if cas.is_cuda:
-        workspace = cas.new_empty((groups, num_snippets + 1), dtype=torch.float64)
+    if cas.is_cuda:  # what does not fit into shared memory
+        each = _native.proposals_workspace(num_snippets, thresholds.shape[-1])
+        workspace = cas.new_empty((groups, each), dtype=torch.int32) if each else None
     call_native(
         _native.threshold_proposals,
         cas,

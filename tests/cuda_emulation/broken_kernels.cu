@@ -18,7 +18,11 @@ __global__ void sound(Arguments a) {
   __syncthreads();
   if (threadIdx.x % 32 == 0) shared[threadIdx.x] = sum;
   __syncwarp();
-  a.output[threadIdx.x] = shared[threadIdx.x / 32 * 32];
+  const int first = shared[threadIdx.x / 32 * 32];
+  __syncwarp();
+  // Every lane has read it, and this one reads it again.
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x] += first;
+  a.output[threadIdx.x] = first;
 }
 
 __global__ void barrier_skipped(Arguments a) {
@@ -75,6 +79,16 @@ __global__ void race_within_a_warp(Arguments a) {
   a.output[threadIdx.x] = shared[threadIdx.x / 32];
 }
 
+// Lanes of two warps read, but only one of the warps is ordered before the write.
+__global__ void race_after_a_warps_barrier(Arguments a) {
+  __shared__ int shared;
+  if (threadIdx.x == 0) shared = a.input[0];
+  __syncthreads();
+  a.output[threadIdx.x] = shared;
+  __syncwarp();
+  if (threadIdx.x == 0 || threadIdx.x == 63) shared = 0;
+}
+
 __global__ void race_of_blocks(Arguments a) {
   a.output[threadIdx.x] = static_cast<int>(blockIdx.x);
 }
@@ -122,6 +136,7 @@ const Entry kEntries[] = {
     ENTRY(race_in_shared_memory),
     ENTRY(race_of_two_rounds),
     ENTRY(race_within_a_warp),
+    ENTRY(race_after_a_warps_barrier),
     ENTRY(race_of_blocks),
     ENTRY(shared_memory_not_written),
     ENTRY(output_not_written),

@@ -50,6 +50,7 @@ struct Cell {
   uint16_t writer = 0, reader = 0;
 };
 constexpr uint16_t kSeveral = 0xffff;
+constexpr uint16_t kSeveralOfWarp = 0x8000;  // plus the warp: __syncwarp orders what they did
 
 struct Memory {
   uintptr_t start, end;
@@ -320,9 +321,12 @@ void check_cell(Memory& memory, size_t index, bool writes) {
   const bool is_shared = &memory == &shared_memory;
   const auto thread = static_cast<uint16_t>(thread_of(current));
   const uint32_t warp_time = warp_now[thread / kWarp];
+  const auto warp_of = [](uint16_t other) {
+    return other >= kSeveralOfWarp ? other - kSeveralOfWarp : other / kWarp;
+  };
   const auto ordered = [&](uint16_t other, uint32_t other_warp_time) {
     return other == thread ||
-           (other != kSeveral && other / kWarp == thread / kWarp && other_warp_time < warp_time);
+           (other != kSeveral && warp_of(other) == warp_of(thread) && other_warp_time < warp_time);
   };
   char text[64];
   const auto place = [&] {
@@ -332,7 +336,7 @@ void check_cell(Memory& memory, size_t index, bool writes) {
   };
   const char* accesses = writes ? "writes" : "reads";
   const auto race = [&](const char* accessed, unsigned other) {
-    if (other == kSeveral)
+    if (other >= kSeveralOfWarp)
       fail("race: thread %u %s %s, which several threads %s, with no barrier in between", thread,
            accesses, place(), accessed);
     fail("race: thread %u %s %s, which thread %u %s, with no barrier in between", thread, accesses,
@@ -348,8 +352,13 @@ void check_cell(Memory& memory, size_t index, bool writes) {
     fail("uninitialised: thread %u reads %s, which nobody wrote", thread, place());
   }
   if (!writes) {
-    const bool again = cell.read_time == now && cell.reader != thread;
-    cell.reader = again ? kSeveral : thread;
+    // Readers that come before this one by a __syncwarp also come before whatever comes after it.
+    const bool again = cell.read_time == now && !ordered(cell.reader, cell.read_warp_time);
+    const bool one_warp = cell.reader != kSeveral && warp_of(cell.reader) == warp_of(thread);
+    if (!again)
+      cell.reader = thread;
+    else
+      cell.reader = one_warp ? static_cast<uint16_t>(kSeveralOfWarp + warp_of(thread)) : kSeveral;
     cell.read_time = now;
     cell.read_warp_time = warp_time;
     return;

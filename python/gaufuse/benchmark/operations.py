@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -39,12 +39,29 @@ class Case:
 
 
 @dataclass(frozen=True)
+class GpuTarget:
+    """What a case should reach on one H200; reports say whether it did."""
+
+    seconds: float | None = None  # at most
+    bandwidth_share: float | None = None  # of copy_, at least
+
+    def reached(self, seconds: float, bandwidth_share: float) -> bool:
+        return (self.seconds is None or seconds <= self.seconds) and (
+            self.bandwidth_share is None or bandwidth_share >= self.bandwidth_share
+        )
+
+
+@dataclass(frozen=True)
 class Operation:
     name: str
     unit: str  # of Case.size
     kernel: Callable[..., object]  # of a case's inputs
     cases: tuple[Case, ...]
     versions: dict[str, Version]
+    gpu_targets: dict[str, GpuTarget] = field(default_factory=dict)  # by the case's name
+
+    def __post_init__(self) -> None:
+        assert self.gpu_targets.keys() <= {case.name for case in self.cases}
 
 
 def operations(scalar: ScalarLoops) -> list[Operation]:
@@ -90,6 +107,11 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
                 lambda cas, _: torch_versions.threshold_proposals(cas, _thresholds(cas.device)),
                 _masks,
             ),
+            gpu_targets={
+                f"ActivityNet, 10,000 videos x 200 classes, T 150, room for {ROOM}": GpuTarget(
+                    bandwidth_share=0.5
+                )
+            },
         ),
         Operation(
             "fuse_segments",
@@ -108,6 +130,7 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
                 lambda segments, scores: torch_versions.fuse_segments(segments, scores, scores),
                 lambda x: 200 * x[1].shape[1],
             ),
+            gpu_targets={"10,000 groups of 200": GpuTarget(seconds=1e-3)},
         ),
         Operation(
             "nms",
@@ -137,6 +160,10 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             | versions.vectorised(
                 torch_versions.interval_membership, lambda x: 24 * x[0].shape[1] * x[1]
             ),
+            gpu_targets={
+                "ActivityNet, 20,000 groups, T 150, 20 instances": GpuTarget(bandwidth_share=0.7),
+                "10,000 groups, T 1,000, 100 instances": GpuTarget(bandwidth_share=0.7),
+            },
         ),
         Operation(
             "segment_iou",
@@ -167,6 +194,7 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             )
             | versions.actionformer_soft_nms(SIGMA, MIN_SCORE)
             | scalar.soft_nms(SIGMA, MIN_SCORE),
+            gpu_targets={"1,000 groups of 2,000": GpuTarget(seconds=10e-3)},
         ),
         Operation(
             "segment_voting",

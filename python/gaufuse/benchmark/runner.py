@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gaufuse.benchmark.machine import available_memory, describe_machine
-from gaufuse.benchmark.operations import Case, Operation
+from gaufuse.benchmark.operations import Case, GpuTarget, Operation
 from gaufuse.benchmark.timing import (
     LONG_SECONDS,
     CpuTimer,
@@ -81,6 +81,8 @@ class Runner:
             for case in cases_of(operation, quick):
                 result = self._case(operation, case, advance)
                 add_figures(result, copied)
+                if self._device.type == "cuda" and case.name in operation.gpu_targets:
+                    add_target(result, operation.gpu_targets[case.name])
                 results.append(result)
         return {
             "schema": SCHEMA,
@@ -220,6 +222,14 @@ def add_figures(result: dict, copied: dict[int | None, float]) -> None:
             names = [m["version"] for m in measurements]
             if other["threads"] == threads or names.count(other["version"]) == 1:
                 kernel["ratios"][other["version"]] = other["seconds"] / seconds
+
+
+def add_target(result: dict, target: GpuTarget) -> None:
+    """What was asked of the kernel, and whether it is so for all groups that there are in use."""
+    (kernel,) = (m for m in result["measurements"] if m["version"] == "kernel")
+    seconds = kernel["seconds"] * result["groups_in_use"] / result["groups"]
+    reached = target.reached(seconds, kernel["bandwidth_share"])
+    result["gpu_target"] = {**vars(target), "reached": reached}
 
 
 def scaling(results: Sequence[dict]) -> list[dict[str, object]]:

@@ -154,7 +154,22 @@ def _notes(report: dict, results: Sequence[dict]) -> list[str]:
         for measurement in result["measurements"]
         if "skipped" in measurement
     )
-    return [*notes, *skipped]
+    return [*_targets(results), *notes, *skipped]
+
+
+def _targets(results: Sequence[dict]) -> list[str]:
+    lines = []
+    for result in results:
+        if (target := result.get("gpu_target")) is None:
+            continue
+        asked = []
+        if target["seconds"] is not None:
+            asked.append(f"at most {_time(target['seconds'])}")
+        if target["bandwidth_share"] is not None:
+            asked.append(f"at least {100 * target['bandwidth_share']:.0f}% of copy")
+        outcome = "reached" if target["reached"] else "MISSED"
+        lines.append(f"  {result['case']}: target {', '.join(asked)}: {outcome}")
+    return lines
 
 
 def _time(seconds: float) -> str:
