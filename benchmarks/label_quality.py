@@ -14,23 +14,10 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch; see gaufuse/cli/__init__.py
 
-import argparse
 import sys
 
+from gaufuse.benchmark.script import run_script
 from gaufuse.label_quality.command import add_arguments, run
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    try:
-        run(parser.parse_args())
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(__doc__, add_arguments, run))

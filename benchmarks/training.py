@@ -9,23 +9,10 @@ floor), and what label refreshes and online labels cost.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+from gaufuse.benchmark.script import run_script
 from gaufuse.benchmark.training import add_arguments, run
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    try:
-        run(parser.parse_args())
-    except ValueError as error:
-        parser.error(str(error))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(__doc__, add_arguments, run))

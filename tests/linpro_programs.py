@@ -139,6 +139,9 @@ class Optimum:
 
 def find_optimum(program: SnippetProgram) -> Optimum:
     """By scipy. Columns: x, then the amounts below and above each confidence and other target."""
+    if len(program.confidences) == 0:  # x = 0
+        nothing = np.zeros(0)
+        return Optimum(0.0, Duals(nothing, nothing, nothing), residual_duals=nothing)
     if program.hard:
         first = _solve(program, program.weights, 0.0)
         second = _solve(program, 0.0 * program.weights, 1.0, first.fun + 1e-12)

@@ -19,7 +19,7 @@ from gaufuse.online_labels import OnlineTeacher
 from gaufuse.run_folder import prepare_folder
 from gaufuse.schedule import refresh_index
 from gaufuse.trainer import Trainer
-from training_setups import short_config, tiny_dataset
+from training_setups import run_until, short_config, tiny_dataset
 
 CPU = torch.device("cpu")
 ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9")
@@ -92,17 +92,7 @@ def test_a_resumed_online_run_repeats_an_uninterrupted_one_to_the_bit(dataset, t
     expected = whole.run()
     for stop in (2, 4, 6):
         output = tmp_path / f"stopped-{stop}"
-        first = trainer(dataset, output, *ONLINE)
-        after_epoch = first._after_epoch
-
-        def stop_here(ends, first=first, after_epoch=after_epoch, stop=stop):
-            after_epoch(ends)
-            if first.epoch == stop:
-                raise KeyboardInterrupt
-
-        first._after_epoch = stop_here
-        with pytest.raises(KeyboardInterrupt):
-            first.run()
+        run_until(trainer(dataset, output, *ONLINE), stop)
         second = trainer(dataset, output, *ONLINE, resume=True)
         assert second.run() == expected
         for mine, other in (

@@ -4,7 +4,6 @@ as on the CPU, as both run the same code; what does not fit the workspace is fla
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
@@ -18,10 +17,10 @@ from test_linpro_native import SNIPPETS, batch
 DEFAULT = LinproTerms(0.1, 0.05, 1.0, 0.0, 1e-3, True, False, "mean", False)
 TERMS = {
     "default": DEFAULT,
-    "variation": replace(DEFAULT, variation=0.3),
-    "contrast_mean": replace(DEFAULT, rows="contrast_mean"),
-    "hard": replace(DEFAULT, hard=True, variation=0.1),
-    "per instance": replace(DEFAULT, confidence=1.0, anchor=0.0, per_snippet=False),
+    "variation": DEFAULT._replace(variation=0.3),
+    "contrast_mean": DEFAULT._replace(rows="contrast_mean"),
+    "hard": DEFAULT._replace(hard=True, variation=0.1),
+    "per instance": DEFAULT._replace(confidence=1.0, anchor=0.0, per_snippet=False),
     "released": RELEASED,
 }
 

@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 
 import gaufuse_ext as gx
 from gaufuse_ext.reference.interval_membership import interval_membership
+from linpro_programs import Settings, find_optimum, snippet_program
 
 # method.md's program; the defaults are another one.
 PLAIN = {
@@ -43,77 +44,6 @@ def optimum(cost, equal=None, most=None, bounds=(0, None)) -> float:
     return float(result.fun)
 
 
-class Uniform:
-    """The `uniform` program over snippets, straight from its formula: no cells, no components.
-
-    Every term is a price times |A x - b|: `terms` holds (price (R,), A (R, T), b (R,))."""
-
-    def __init__(self, segments, q, w, num_snippets, rows, options):
-        inside = interval_membership(segments, num_snippets, mode="mean")
-        kept = inside.any(axis=1) & (w > 0)
-        self.rows = interval_membership(segments, num_snippets, mode=rows)[kept]
-        inside, self.q, self.w = inside[kept] > 0, q[kept], w[kept]
-        sizes = inside.sum(axis=1)
-        prices = self.w * sizes if options["prices"] == "snippet" else self.w
-        self.hard = options.get("constraint") == "hard"
-        self.size = num_snippets
-        self.sparsity = options["sparsity_weight"]
-        identity = np.eye(num_snippets)
-        instance, snippet = np.nonzero(inside)
-        covered = np.flatnonzero(inside.any(axis=0))
-        shares = (inside * self.w[:, None])[:, covered]
-        mean = (shares / shares.sum(axis=0) * self.q[:, None]).sum(axis=0)
-        pair_of, first = np.nonzero(inside[:, 1:] & inside[:, :-1])
-        self.terms = [
-            (
-                options["uniformity_weight"] * (prices / sizes)[instance],
-                identity[snippet],
-                self.q[instance],
-            ),
-            (np.full(len(covered), options["anchor_weight"]), identity[covered], mean),
-            (
-                options["variation_weight"] * self.w[pair_of],
-                identity[first + 1] - identity[first],
-                np.zeros(len(first)),
-            ),
-        ]
-        if not self.hard:
-            self.terms.append((options["confidence_weight"] * prices, self.rows, self.q))
-
-    def residual(self, x) -> float:
-        return float(np.abs(self.rows @ x - self.q).sum())
-
-    def weighted_residual(self, x) -> float:
-        return float(self.w @ np.abs(self.rows @ x - self.q))
-
-    def objective(self, x) -> float:
-        terms = sum(float(price @ np.abs(a @ x - b)) for price, a, b in self.terms)
-        return terms + self.sparsity * float(x.sum())
-
-    def optimum(self) -> tuple[float, float]:
-        """The least weighted residual (0 if it is not a constraint), the least objective at it."""
-        prices, matrices, rights = zip(*self.terms, strict=True)
-        blocks = [(self.w, self.rows, self.q)] if self.hard else []
-        absolute = np.concatenate([a for _, a, _ in blocks] + list(matrices))
-        right = np.concatenate([b for _, _, b in blocks] + list(rights))
-        extra = np.zeros(len(self.q) if self.hard else 0)
-        cost = np.concatenate([np.full(self.size, self.sparsity), extra, *prices])
-        signs = np.eye(len(right))
-        most = (
-            np.block([[absolute, -signs], [-absolute, -signs]]),
-            np.concatenate([right, -right]),
-        )
-        upper = np.concatenate([np.ones(self.size), np.full(len(right), np.inf)])
-        bounds = np.stack([np.zeros(len(cost)), upper], axis=1)
-        if not self.hard:
-            return 0.0, optimum(cost, most=most, bounds=bounds)
-        missed = np.zeros(len(cost))
-        missed[self.size : self.size + len(self.q)] = self.w
-        least = optimum(missed, most=most, bounds=bounds)
-        at_it = (np.vstack([most[0], missed]), np.append(most[1], least + 1e-11))
-        return least, optimum(cost, most=at_it, bounds=bounds)
-
-
 def released_optimum(segments, q, num_snippets) -> tuple[float, float]:
     """The least residual, and the least sum(x) at it."""
     matrix = interval_membership(segments, num_snippets, mode="contrast")
@@ -139,17 +69,18 @@ def check_uniform(segments, q, num_snippets, rows="mean", weights=None, **option
     )
     x = r.labels.numpy()
     assert ((x >= 0.0) & (x <= 1.0)).all()
-    program = Uniform(segments, q, w, num_snippets, rows, options)
-    least, expected = program.optimum()
+    program = snippet_program(segments, q, w, num_snippets, Settings(rows=rows, **options))
+    best = find_optimum(program)
+    least, expected = best.least_residual, best.objective
     if program.hard:
-        np.testing.assert_allclose(program.weighted_residual(x), least, **CLOSE)
+        np.testing.assert_allclose(program.weights @ program.misses(x), least, **CLOSE)
     np.testing.assert_allclose(program.objective(x), expected, **CLOSE)
     np.testing.assert_allclose(r.objective, expected, **CLOSE)
-    np.testing.assert_allclose(r.residual, program.residual(x), **CLOSE)
+    np.testing.assert_allclose(r.residual, program.misses(x).sum(), **CLOSE)
     if least > 1e-6:
         assert r.status == "relaxed"
     elif least < 1e-10:
-        assert r.status == ("optimal" if len(program.q) else "empty")
+        assert r.status == ("optimal" if len(program.confidences) else "empty")
 
 
 def check_released(segments, q, num_snippets) -> None:

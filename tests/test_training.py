@@ -16,7 +16,7 @@ from gaufuse.dataset import load_dataset
 from gaufuse.labels import LabelBank, make_labels
 from gaufuse.run_folder import prepare_folder
 from gaufuse.trainer import Trainer
-from training_setups import short_config, tiny_dataset
+from training_setups import run_until, short_config, tiny_dataset
 
 CPU = torch.device("cpu")
 
@@ -59,17 +59,7 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_to_the_bit(dataset, tmp_path
     expected = whole.run()
     for stop in (1, 3, 5):
         output = tmp_path / f"stopped-{stop}"
-        first = trainer(dataset, output)
-        after_epoch = first._after_epoch
-
-        def stop_here(ends, first=first, after_epoch=after_epoch, stop=stop):
-            after_epoch(ends)
-            if first.epoch == stop:
-                raise KeyboardInterrupt
-
-        first._after_epoch = stop_here
-        with pytest.raises(KeyboardInterrupt):
-            first.run()
+        run_until(trainer(dataset, output), stop)
         second = trainer(dataset, output, resume=True)
         assert second.epoch == stop
         assert second.run() == expected

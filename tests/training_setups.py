@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gaufuse.config import Config, load_config
 from gaufuse.simulate import SimulationSettings, simulate
+from gaufuse.trainer import Trainer
 
 TINY = SimulationSettings(
     classes=3,
@@ -38,3 +41,17 @@ def tiny_dataset(folder: Path) -> Path:
 
 def short_config(*overrides: str) -> Config:
     return load_config("simulated", [*SHORT, *overrides])
+
+
+def run_until(trainer: Trainer, epoch: int) -> None:
+    """Runs and is interrupted right after an epoch."""
+    after_epoch = trainer._after_epoch
+
+    def stop_here(ends: set[int]) -> None:
+        after_epoch(ends)
+        if trainer.epoch == epoch:
+            raise KeyboardInterrupt
+
+    trainer._after_epoch = stop_here
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()

@@ -27,7 +27,7 @@ class SegmentIndex {
     places_.resize(count);
     first_.assign(cells_ + 2, 0);
     for (int64_t i = 0; i < count; ++i) {
-      places_[i] = place(load(segments, i));
+      places_[i] = place(load_segment(segments, i));
       ++octaves_[places_[i].octave].left;
       ++first_[places_[i].cell + 2];
     }
@@ -36,7 +36,7 @@ class SegmentIndex {
     slots_.resize(count);
     for (int64_t i = 0; i < count; ++i) {
       places_[i].slot = first_[places_[i].cell + 1]++;
-      slots_[places_[i].slot] = Slot{load(segments, i), static_cast<int32_t>(i)};
+      slots_[places_[i].slot] = Slot{load_segment(segments, i), static_cast<int32_t>(i)};
     }
   }
 
@@ -94,12 +94,6 @@ class SegmentIndex {
 
   static constexpr double kFar = std::numeric_limits<double>::infinity();
 
-  template <typename T>
-  static Segment load(const T* segments, int64_t index) {
-    return Segment{static_cast<double>(segments[2 * index]),
-                   static_cast<double>(segments[2 * index + 1])};
-  }
-
   static bool removed(const Slot& slot) { return slot.segment.start == kFar; }
 
   static void remove(Slot& slot) { slot.segment = Segment{kFar, -kFar}; }
@@ -110,7 +104,7 @@ class SegmentIndex {
     double last = -kFar;
     double longest = 0.0;
     for (int64_t i = 0; i < count; ++i) {
-      const Segment segment = load(segments, i);
+      const Segment segment = load_segment(segments, i);
       first = std::min(first, segment.start);
       last = std::max(last, segment.end);
       longest = std::max(longest, segment.end - segment.start);

@@ -53,8 +53,7 @@ Status segment_iou_cpu(const SegmentIouParams<T>& params, int threads) {
     Scratch& scratch = thread_scratch<Scratch>();
     for (int64_t row = begin; row < end; ++row) {
       if (row == begin || row % params.num_a == 0) load(params, row / params.num_a, scratch);
-      const Segment a{static_cast<double>(params.a[2 * row]),
-                      static_cast<double>(params.a[2 * row + 1])};
+      const Segment a = load_segment(params.a, row);
       iou_row(a, scratch.starts.data(), scratch.ends.data(), params.iou + row * params.num_b,
               params.num_b);
     }

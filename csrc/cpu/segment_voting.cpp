@@ -75,7 +75,7 @@ void refine(const SegmentVotingParams<T>& params, int64_t group, int64_t begin, 
       refined[2 * k] = refined[2 * k + 1] = T(0);
       continue;
     }
-    const Segment segment{static_cast<double>(kept[2 * k]), static_cast<double>(kept[2 * k + 1])};
+    const Segment segment = load_segment(kept, k);
     const Votes votes = votes_for(scratch.start.data(), scratch.end.data(), scratch.vote.data(),
                                   scratch.vote.size(), segment, params.iou_threshold);
     const bool any = votes.total > 0.0;

@@ -65,8 +65,7 @@ class GroupWeightedFusion {
     for (int64_t i = 0; i < count_; ++i) {
       const int32_t j = order[i];
       const double score = static_cast<double>(scores_[j]);
-      const Segment segment{static_cast<double>(segments_[2 * j]),
-                            static_cast<double>(segments_[2 * j + 1])};
+      const Segment segment = load_segment(segments_, j);
       if (score >= params_.skip_below && segment.end > segment.start)
         assignment_[j] = add(segment, score);
     }

@@ -52,10 +52,7 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
   Items items(team.rank(), segments, scores, count, workspace_of(params.workspace, first));
   const Round nothing{no_segment(), -INFINITY, {0.0, 0.0, 0.0, 0.0}};
   Round mine = nothing;
-  items.sweep([&](int64_t j, Segment, double& score) {
-    mine.next = better(mine.next, Best{score, j});
-    return true;
-  });
+  mine.next = best_of(items);
   Round round = team.reduce(mine, MergeRounds());
 
   int64_t cluster = 0;

@@ -7,12 +7,6 @@
 
 namespace gaufuse {
 
-template <typename T>
-__device__ __forceinline__ Segment load_segment(const T* segments, int64_t index) {
-  return Segment{static_cast<double>(segments[2 * index]),
-                 static_cast<double>(segments[2 * index + 1])};
-}
-
 // Both kinds of items offer
 //   sweep(visit): calls visit(index, segment, score) for every remaining segment; score may be
 //     changed; where it returns false the segment is dropped.
@@ -106,6 +100,17 @@ class MemoryItems {
   int64_t remaining_ = 0;
   int64_t dropped_[2];  // where those end that the last sweep dropped, and the one before it
 };
+
+// The best of what remains of one thread's items.
+template <typename Items>
+__device__ Best best_of(Items& items) {
+  Best mine = no_segment();
+  items.sweep([&](int64_t j, Segment, double& score) {
+    mine = better(mine, Best{score, j});
+    return true;
+  });
+  return mine;
+}
 
 // The part of a group in the workspace, which is null where no group is large.
 __device__ __forceinline__ Best* workspace_of(double* workspace, int64_t first) {

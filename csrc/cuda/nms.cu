@@ -16,18 +16,13 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
 
   Items items(team.rank(), segments, params.scores + first, count,
               workspace_of(params.workspace, first));
-  Best mine = no_segment();
-  items.sweep([&](int64_t j, Segment, double& score) {
-    mine = better(mine, Best{score, j});
-    return true;
-  });
-  Best pivot = team.reduce(mine, MergeBest());
+  Best pivot = team.reduce(best_of(items), MergeBest());
 
   int64_t kept = 0;
   for (; pivot.index >= 0; ++kept) {
     if (team.rank() == 0) keep[kept] = pivot.index;
     const Segment best = load_segment(segments, pivot.index);
-    mine = no_segment();
+    Best mine = no_segment();
     items.sweep([&](int64_t j, Segment candidate, double& score) {
       const bool drop = j == pivot.index ||
                         segment_overlap(best, candidate, Overlap::iou, 0.0) >= params.iou_threshold;

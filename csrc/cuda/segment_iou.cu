@@ -5,12 +5,6 @@ namespace gaufuse {
 namespace {
 
 template <typename T>
-__device__ __forceinline__ Segment load_segment(const T* segments, int64_t index) {
-  return Segment{static_cast<double>(segments[2 * index]),
-                 static_cast<double>(segments[2 * index + 1])};
-}
-
-template <typename T>
 __global__ void segment_iou_kernel(const SegmentIouParams<T> params) {
   const int64_t pairs = params.groups * params.num_a * params.num_b;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;

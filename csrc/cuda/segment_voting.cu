@@ -63,10 +63,9 @@ __global__ void __launch_bounds__(kBlock)
     T* refined = params.refined + 2 * (group * params.num_kept + k);
     Votes votes{0.0, 0.0, 0.0};
     if (k < kept_count) {
-      const Segment segment{static_cast<double>(kept[0]), static_cast<double>(kept[1])};
+      const Segment segment = load_segment(kept, 0);
       for (int64_t j = lane; j < count; j += 32) {
-        const Segment voter{static_cast<double>(segments[2 * j]),
-                            static_cast<double>(segments[2 * j + 1])};
+        const Segment voter = load_segment(segments, j);
         if (!(segment_overlap(segment, voter, Overlap::iou, 0.0) >= params.iou_threshold)) continue;
         const double vote = vote_of(static_cast<double>(scores[j]), exponent);
         votes = AddVotes()(

@@ -19,12 +19,7 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
 
   Items items(team.rank(), segments, params.scores + first, count,
               workspace_of(params.workspace, first));
-  Best mine = no_segment();
-  items.sweep([&](int64_t j, Segment, double& score) {
-    mine = better(mine, Best{score, j});
-    return true;
-  });
-  Best pivot = team.reduce(mine, MergeBest());
+  Best pivot = team.reduce(best_of(items), MergeBest());
 
   int64_t selected = 0;
   while (selected < most && pivot.index >= 0) {
@@ -34,7 +29,7 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
     }
     ++selected;
     const Segment best = load_segment(segments, pivot.index);
-    mine = no_segment();
+    Best mine = no_segment();
     items.sweep([&](int64_t j, Segment segment, double& score) {
       if (j == pivot.index) return false;
       const double iou = segment_overlap(best, segment, Overlap::iou, 0.0);

@@ -49,8 +49,7 @@ __device__ void fuse_group(const WeightedSegmentsFusionParams<T>& params, int64_
     const int64_t j = order[rank];
     if (j < 0) break;
     const double score = static_cast<double>(scores[j]);
-    const Segment segment{static_cast<double>(segments[2 * j]),
-                          static_cast<double>(segments[2 * j + 1])};
+    const Segment segment = load_segment(segments, j);
     Best mine = no_segment();
     for (int64_t k = team.rank(); k < num_clusters; k += team.size) {
       const double iou = segment_overlap(segment, clusters[k].fused, Overlap::iou, 0.0);

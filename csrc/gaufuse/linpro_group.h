@@ -5,6 +5,7 @@
 
 #include "gaufuse/groups.h"
 #include "gaufuse/linpro_program.h"
+#include "gaufuse/segment_overlap.h"
 
 namespace gaufuse {
 
@@ -70,13 +71,13 @@ struct LinproGroup {
       const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
       const double confidence = static_cast<double>(scores[i]);
       // Checked on the CPU; on CUDA nobody has. x - x is zero for finite x only.
-      const double sum = weight + confidence + static_cast<double>(segments[2 * i]) +
-                         static_cast<double>(segments[2 * i + 1]);
+      const Segment segment = load_segment(segments, i);
+      const double sum = weight + confidence + segment.start + segment.end;
       unsolved |= !(sum - sum == 0.0);
       if (!(weight > 0.0) || unsolved) continue;
-      const MembershipRow row = make_membership_row(
-          static_cast<double>(segments[2 * i]), static_cast<double>(segments[2 * i + 1]),
-          num_snippets, params.margin, params.margin_power, params.terms.rows);
+      const MembershipRow row =
+          make_membership_row(segment.start, segment.end, num_snippets, params.margin,
+                              params.margin_power, params.terms.rows);
       const LinproInstance instance = make_instance(row, confidence, weight, i, num_snippets);
       if (params.terms.all_instances ? instance.end > 0 : row.inside.size() > 0)
         instances[size++] = instance;

@@ -8,11 +8,10 @@
 // - Hard constraints that cannot be met are relaxed: least weighted l1 residual first, the rest of
 //   the objective second, at that residual.
 // - Closed forms are exact; each other solution is proved: a bound from its dual, computed anew
-// from the component's own data,
-//   must lie within kLinproGap of the objective (relative, or absolute below one); of a relaxed one
-//   both the residual and the objective are proved. A group with a component that is not proved, or
-//   that is too large for this solver, gets the status `unsolved` and no labels: the caller hands
-//   it to a general solver.
+//   from the component's own data, must lie within kLinproGap of the objective (relative, or
+//   absolute below the component's unit of prices); of a relaxed one both the residual and the
+//   objective are proved. A group with a component that is not proved, or that is too large for
+//   this solver, gets the status `unsolved` and no labels: the caller hands it to a general solver.
 // - Labels lie in [0, 1], zero outside of instances and rings. Deterministic.
 #pragma once
 
@@ -73,7 +72,8 @@ struct LinproWorkspace {
 
 template <typename T>
 Status linpro_labels_cpu(const LinproLabelsParams<T>& params, int threads);
-// Values are not checked: NaN and end < start lead to no wrong address, only to no sensible label.
+// Values are not checked: a group with one that is not finite is left `unsolved`, an instance with
+// end < start covers no snippet.
 template <typename T>
 Status linpro_labels_cuda(const LinproLabelsParams<T>& params, void* stream);
 

@@ -29,18 +29,18 @@ struct LinproBreak {  // of a cell's piecewise linear cost
 // All arrays are the arena's.
 struct LinproProgram {
   LinproComponent& component;
-  BoundedSimplex simplex;
-  int pieces;
-  int rows;
-  int* cell_of;           // (pieces,)
-  double* cost;           // (columns,)
-  double* duals;          // (rows,)
-  LinproPair* pairs;      // (rows - count,)
-  double constant;        // what the pieces' costs start from
-  double gap;             // of the last proof
-  double* piece_costs;    // (pieces,) of phase 2
-  double* least_reduced;  // (columns,) of phase 1, the least residual
-  double* least_duals;    // (rows,) the same
+  BoundedSimplex simplex = {};
+  int pieces = 0;
+  int rows = 0;
+  int* cell_of = nullptr;           // (pieces,)
+  double* cost = nullptr;           // (columns,)
+  double* duals = nullptr;          // (rows,)
+  LinproPair* pairs = nullptr;      // (rows - count,)
+  double constant = 0.0;            // what the pieces' costs start from
+  double gap = 0.0;                 // of the last proof
+  double* piece_costs = nullptr;    // (pieces,) of phase 2
+  double* least_reduced = nullptr;  // (columns,) of phase 1, the least residual
+  double* least_duals = nullptr;    // (rows,) the same
 
   GAUFUSE_HD int below(int row) const { return pieces + row; }
   GAUFUSE_HD int above(int row) const { return pieces + rows + row; }
@@ -92,7 +92,6 @@ GAUFUSE_HD_CALLED void add_pieces(LinproProgram& program, double* upper, LinproB
     upper[pieces] = width;
     program.cost[pieces++] = slope;
   };
-  program.constant = 0.0;
   for (int c = 0; c < component.cells; ++c) {
     const double size = component.sizes[c];
     int count = 0;
@@ -359,8 +358,7 @@ GAUFUSE_HD_CALLED LinproSolution solve_component(LinproComponent& component, Are
     solve_alone(component);
     return LinproSolution{true, 0, 0.0};
   }
-  LinproProgram program{component, {}, 0,  0,       nullptr, nullptr, nullptr,
-                        nullptr,   0., 0., nullptr, nullptr, nullptr};
+  LinproProgram program{component};
   if (!build_program(program, arena)) return LinproSolution{false, 0, 0.0};
   start_simplex(program);
   const bool proved = component.terms.hard ? solve_hard(program) : solve_elastic(program);

@@ -2,6 +2,8 @@
 // the CPU kernels, the CUDA kernels and the NumPy references decide alike.
 #pragma once
 
+#include <cstdint>
+
 #include "gaufuse/host_device.h"
 
 namespace gaufuse {
@@ -16,6 +18,13 @@ struct Segment {
   double start;
   double end;
 };
+
+// Segment `index` of (n, 2) boundaries.
+template <typename T>
+GAUFUSE_HD Segment load_segment(const T* segments, int64_t index) {
+  return Segment{static_cast<double>(segments[2 * index]),
+                 static_cast<double>(segments[2 * index + 1])};
+}
 
 // Zero where the base length is not positive: two zero-length segments never divide by zero.
 GAUFUSE_HD double segment_overlap(Segment seed, Segment candidate, Overlap kind,

@@ -31,6 +31,7 @@ def solve_group(
 
     Instances of weight zero are left out, and with `uniform` those that cover no snippet.
     """
+    terms, unit = terms.in_own_unit()
     labels = np.zeros(num_snippets)
     kept = weights > 0.0
     if not terms.all_instances:
@@ -47,7 +48,7 @@ def solve_group(
         any_relaxed |= relaxed
         empty &= not component.inside.any()
         _spread(labels, component, x)
-    return Solution(labels, total, missed, any_relaxed, empty)
+    return Solution(labels, unit * total, missed, any_relaxed, empty)
 
 
 def _spread(labels: np.ndarray, component: Component, x: np.ndarray) -> None:

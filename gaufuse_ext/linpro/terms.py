@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
 
 from gaufuse_ext.linpro.cells import Component
 
 
-@dataclass(frozen=True)
-class LinproTerms:
+class LinproTerms(NamedTuple):
     """The objective, instance by instance i of weight w_i that covers n_i snippets,
 
         sum_i a_i |(M x)_i - q_i|  +  sum_i b_i sum_{t in i} |x_t - q_i|  +  c sum_t |x_t - m_t|
@@ -31,12 +32,12 @@ class LinproTerms:
     rows: str  # of M, as for interval_membership
     all_instances: bool  # rows of instances that cover no snippet count, too
 
-    def confidence_prices(self, component: Component):
+    def confidence_prices(self, component: Component) -> np.ndarray:
         """(K,) a_i."""
         prices = self.confidence * component.weights
         return prices * component.sizes if self.per_snippet else prices
 
-    def uniformity_prices(self, component: Component):
+    def uniformity_prices(self, component: Component) -> np.ndarray:
         """(K,) b_i; zero where an instance covers no snippet."""
         prices = self.uniformity * component.weights
         return prices if self.per_snippet else prices / component.sizes.clip(min=1.0)
@@ -47,7 +48,7 @@ class LinproTerms:
         names = ("confidence", "uniformity", "anchor", "variation", "sparsity")
         largest = max(getattr(self, name) for name in names if not (self.hard and name == names[0]))
         unit = math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0
-        return replace(self, **{name: getattr(self, name) / unit for name in names}), unit
+        return self._replace(**{name: getattr(self, name) / unit for name in names}), unit
 
 
 # min sum(x) s.t. M_contrast x = q: the authors' release.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -46,6 +46,7 @@ _STATUSES = (
     LinproStatus.RELAXED,
 )
 _UNSOLVED = _STATUSES.index(LinproStatus.UNSOLVED)
+_RELAXED = _STATUSES.index(LinproStatus.RELAXED)
 
 
 class _Instances(NamedTuple):
@@ -85,6 +86,11 @@ class LinproLabels:
     def status(self) -> list[LinproStatus] | LinproStatus:
         """(G,)"""
         return _per_group(self.codes, [_STATUSES[code] for code in self.codes.reshape(-1).tolist()])
+
+    @property
+    def relaxed(self) -> torch.Tensor:
+        """(G,) bool, without waiting for the device: whose status is "relaxed"."""
+        return self.codes == _RELAXED
 
     @property
     def backend(self) -> list[str] | str:
@@ -175,22 +181,22 @@ def linpro_labels(
         counts: (G,) valid instances of each group; all N by default.
         backend: "native", our own simplex for components of up to 64 instances: every result is
             exact, by a closed form or proved by its dual to a gap of 1e-9. "highs", the general
-            solver. "auto": native, and
-            HiGHS for the groups that it leaves (too large, not proved). On CUDA the native
-            solver takes components of up to about 16 instances, "native" never waits for the
-            device (`status` says "unsolved" where it left a group), and "auto" waits once, to
-            see which groups HiGHS must solve.
+            solver. "auto": native, and HiGHS for the groups that it leaves (too large, not
+            proved). On CUDA the native solver takes components of up to about 16 instances,
+            "native" never waits for the device (`status` says "unsolved" where it left a group),
+            and "auto" waits once, to see which groups HiGHS must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
         weights: w, as scores, in [0, 1e100] (an instance of weight zero is left out; where
             constraints are relaxed, with "released" too, none counts less than 1e-6 of the
-            heaviest); or
-            "constant" (ones, the default), "confidence" (q, at least 0), "exponential"
-            (exp((q - the group's largest q) / weight_temperature), the fusion's weights).
+            heaviest); or "constant" (ones, the default), "confidence" (q, at least 0),
+            "exponential" (exp((q - the group's largest q) / weight_temperature), the fusion's
+            weights).
         lengths: (G,) valid snippets of each group; T by default.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
-            CUDA values are not read back, so not checked).
+            CUDA values are read back only for what "auto" hands to HiGHS: the native solver
+            leaves a group with NaN or infinity "unsolved").
         RuntimeError: backend="native" cannot solve a group (on the CPU).
     """
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
@@ -213,7 +219,6 @@ def linpro_labels(
     )
     if formulation == "released":
         terms = RELEASED
-    terms, unit = terms.in_own_unit()
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, len(segments), segments.device)
     weights = _find_weights(weights, weight_temperature, scores, counts, batched)
@@ -236,7 +241,7 @@ def linpro_labels(
     labels, objective, residual, gap, pivots = found
     return LinproLabels(
         labels.to(segments.dtype),
-        (unit * objective).to(segments.dtype),
+        objective.to(segments.dtype),
         residual.to(segments.dtype),
         gap,
         pivots,
@@ -279,7 +284,7 @@ def _find_weights(
 def _solve_natively(
     instances: _Instances, num_snippets: int, terms: LinproTerms
 ) -> list[torch.Tensor]:
-    *numbers, per_snippet, hard, rows, all_instances = astuple(terms)
+    *numbers, per_snippet, hard, rows, all_instances = terms
     if instances.scores.device.type == "cpu":  # the kernel's objective and labels in full accuracy
         instances = _Instances(
             *(x if x is None or not x.is_floating_point() else x.double() for x in instances)

@@ -12,7 +12,7 @@ from gaufuse.config import Config
 from gaufuse.dataset import VideoSubset
 from gaufuse.distributed import World
 from gaufuse.model import SnippetModel
-from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
+from gaufuse.postprocess import find_instances, groups_of, video_scores
 
 Detections = dict[str, list[dict]]
 
@@ -59,13 +59,7 @@ def _detect(
     for batch in batches:
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask, lengths=batch.sizes)
-        groups = select_groups(
-            class_activations(outputs, testing),
-            video_scores(outputs, batch.mask, config.loss.top_fraction, testing),
-            batch.lengths,
-            None,
-            testing,
-        )
+        groups = groups_of(outputs, batch, testing, config.loss.top_fraction)
         fused = find_instances(groups, testing, testing.temperature[-1])
         scores = fused.scores + testing.video_score_weight * groups.score.unsqueeze(1)
         last = groups.lengths[:, None, None].to(fused.segments)

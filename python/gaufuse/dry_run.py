@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from gaufuse.benchmark.timing import wait_for
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.dataset import VideoSubset
 from gaufuse.detect import detect
@@ -162,7 +163,7 @@ def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: 
     weights = ADAM_COPIES * FLOAT * parameters
     labels = 2 * FLOAT * sum(lengths) * trainer.model.num_classes
     features = sum(
-        _feature_bytes(subset)
+        subset.features.nbytes
         for subset in (trainer.training, trainer.validation, trainer.testing)
         if subset is not None
     )
@@ -197,10 +198,6 @@ def _available_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _feature_bytes(subset: VideoSubset) -> int:
-    return subset.features.nbytes
-
-
 def _whole_run(trainer: Trainer, middle: list[int]) -> str:
     """From one batch of videos of middle length."""
     config = trainer.config
@@ -231,17 +228,12 @@ def _whole_run(trainer: Trainer, middle: list[int]) -> str:
 def _seconds(trainer: Trainer, work: Callable[[], Any]) -> float:
     """The second time of two: the first one warms up."""
     for _ in range(2):
-        _wait_for(trainer.device)
+        wait_for(trainer.device)
         started = time.monotonic()
         work()
-        _wait_for(trainer.device)
+        wait_for(trainer.device)
         seconds = time.monotonic() - started
     return seconds
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class _SavedBytes:

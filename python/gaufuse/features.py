@@ -15,9 +15,9 @@ from gaufuse.safe_load import load_array
 class FeatureFiles(Sequence[torch.Tensor]):
     """Features (T, dim) float16 or float32 by index, from features/<video>.npy.
 
-    Shapes are read and checked at once, values when a video is first asked for (see `check`). A
-    file is mapped, so only what the page cache has no room for is read again; with `in_memory`, a
-    video that was read stays. May be used by several threads.
+    Shapes are read and checked at once, values when a video is first asked for. A file is mapped,
+    so only what the page cache has no room for is read again; with `in_memory`, a video that was
+    read stays. May be used by several threads.
 
     Raises:
         FileNotFoundError, ValueError: with the file and what is wrong there.

@@ -8,12 +8,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 import gaufuse_ext as gx
-from gaufuse.config import Config, LinproConfig, TargetPhase
+from gaufuse.config import Config, TargetPhase
 from gaufuse.dataset import Batch, VideoSubset
 from gaufuse.distributed import World
 from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
-from gaufuse.postprocess import class_activations, find_instances, select_groups, video_scores
+from gaufuse.postprocess import find_instances, groups_of
 
 
 @dataclass(frozen=True)
@@ -91,30 +91,12 @@ def pad_labels(labels: list[torch.Tensor], batch: Batch) -> torch.Tensor:
     return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
 
-def linpro(
-    segments: torch.Tensor,
-    scores: torch.Tensor,
-    counts: torch.Tensor,
-    lengths: torch.Tensor,
-    num_snippets: int,
-    config: LinproConfig,
-) -> gx.LinproLabels:
-    return gx.linpro_labels(
-        segments,
-        scores,
-        num_snippets,
-        counts,
-        lengths=lengths,
-        **config.model_dump(),
-    )
-
-
 class LabelTally:
     """Sums up what label statistics need, on the device: it is read once, at the end."""
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(7, dtype=torch.float64)
-        self._groups = self._relaxed = 0
+        self._sums = torch.zeros(8, dtype=torch.float64)
+        self._groups = 0
 
     @classmethod
     def merged(cls, tallies: list[LabelTally]) -> LabelTally:
@@ -123,7 +105,6 @@ class LabelTally:
         for tally in tallies:
             whole._sums = whole._sums + tally._sums.cpu()
             whole._groups += tally._groups
-            whole._relaxed += tally._relaxed
         return whole
 
     def add(
@@ -145,21 +126,22 @@ class LabelTally:
             batch.mask.sum() * labels.shape[-1],
             fused.counts.sum(),
             solved.residual.sum(),
+            solved.relaxed.sum(),
         )
         stacked = torch.stack([value.double() for value in sums])
         self._sums = self._sums.to(stacked.device) + stacked
-        self._groups += len(solved.status)
-        self._relaxed += sum(status == gx.LinproStatus.RELAXED for status in solved.status)
+        self._groups += len(solved.codes)
 
     def statistics(self) -> LabelStatistics:
-        known, covered, confidence, change, size, instances, residual = self._sums.tolist()
+        sums = self._sums.tolist()
+        known, covered, confidence, change, size, instances, residual, relaxed = sums
         return LabelStatistics(
             covered / max(1.0, known),
             confidence / max(1.0, covered),
             change / max(1.0, size),
             instances / max(1, self._groups),
             residual / max(1.0, instances),
-            self._relaxed,
+            int(relaxed),
         )
 
 
@@ -169,21 +151,15 @@ def label_batch(
 ) -> tuple[torch.Tensor, gx.FusedSegments, gx.LinproLabels]:
     """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding."""
     outputs = model(batch.features, batch.mask, lengths=batch.sizes)
-    groups = select_groups(
-        class_activations(outputs, config.labels),
-        video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
-        batch.lengths,
-        batch.labels,
-        config.labels,
-    )
+    groups = groups_of(outputs, batch, config.labels, config.loss.top_fraction)
     fused = find_instances(groups, config.labels, temperature)
-    solved = linpro(
+    solved = gx.linpro_labels(
         fused.segments,
         fused.scores,
-        fused.counts,
-        groups.lengths,
         batch.features.shape[1],
-        config.linpro,
+        fused.counts,
+        lengths=groups.lengths,
+        **config.linpro.model_dump(),
     )
     labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
     labels[groups.video, :, groups.label] = solved.labels

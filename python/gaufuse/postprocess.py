@@ -11,6 +11,7 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.config import PostprocessConfig
+from gaufuse.dataset import Batch
 from gaufuse.losses import top_mean
 from gaufuse.model import Branch, Outputs
 
@@ -73,6 +74,19 @@ def select_groups(
         score=scores[video, label],
         activations=activations[video, :, label],
         lengths=lengths[video],
+    )
+
+
+def groups_of(
+    outputs: Outputs, batch: Batch, config: PostprocessConfig, top_fraction: float
+) -> Groups:
+    """The classes to look for in a batch and their activations, from the model's outputs."""
+    return select_groups(
+        class_activations(outputs, config),
+        video_scores(outputs, batch.mask, top_fraction, config),
+        batch.lengths,
+        batch.labels,
+        config,
     )
 
 

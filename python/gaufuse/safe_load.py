@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,11 +20,36 @@ _ALLOWED = {
 }
 
 
+# What reading a broken file may raise.
+BROKEN = (
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    MemoryError,
+    pickle.UnpicklingError,
+)
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"refused to load {module}.{name}")
         return super().find_class(module, name)
+
+
+def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an .npy file, which then stands where its data begins."""
+    version = np.lib.format.read_magic(file)
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read_header(file)
+    return shape, dtype
 
 
 def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
@@ -40,13 +66,7 @@ def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
+            shape, dtype = read_npy_header(file)
             if not dtype.hasobject:
                 # Mapped at first in any case: a shape that the file is too short for is an error
                 # then, not a huge allocation.
@@ -55,16 +75,7 @@ def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
             array = _ArrayUnpickler(file, encoding="latin1").load()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        MemoryError,
-        pickle.UnpicklingError,
-    ) as error:
+    except BROKEN as error:
         raise ValueError(f"{path} is not a readable .npy file ({error})") from None
     if not isinstance(array, np.ndarray) or array.shape != shape:
         raise ValueError(f"{path} holds no array of the shape that its header names")
@@ -82,14 +93,5 @@ def load_pickle(path: str | Path) -> object:
             return _ArrayUnpickler(file, encoding="latin1").load()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        MemoryError,
-        pickle.UnpicklingError,
-    ) as error:
+    except BROKEN as error:
         raise ValueError(f"{path} is not a readable pickle of arrays ({error})") from None

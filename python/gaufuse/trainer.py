@@ -40,7 +40,7 @@ from gaufuse.schedule import (
     target_at,
     value_at,
 )
-from gaufuse.training_step import TrainingStep
+from gaufuse.training_step import TrainingStep, make_optimizer
 
 
 class Trainer:
@@ -76,13 +76,7 @@ class Trainer:
         self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
         if config.data.standardize:
             self.model.standardize(*self.training.standardizer())
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(),
-            lr=value_at(config.optimizer.learning_rate, 1),
-            betas=config.optimizer.betas,
-            weight_decay=config.optimizer.weight_decay,
-            fused=True,  # one pass over the weights where the loop makes about ten
-        )
+        self.optimizer = make_optimizer(self.model, config)
         dim = self.model.mu.shape[1]
         self.memory = ClassMemory(
             len(info.classes),

@@ -15,7 +15,7 @@ import torch
 
 from gaufuse.benchmark.literal_step import literal_step
 from gaufuse.benchmark.machine import describe_machine
-from gaufuse.benchmark.timing import CpuTimer, CudaTimer, peak_memory
+from gaufuse.benchmark.timing import CpuTimer, CudaTimer, peak_memory, wait_for
 from gaufuse.config import Config, load_config
 from gaufuse.dataset import Batch, DatasetInfo, VideoSubset
 from gaufuse.files import write_json
@@ -25,7 +25,7 @@ from gaufuse.memory import ClassMemory
 from gaufuse.model import SnippetModel
 from gaufuse.online_labels import OnlineTeacher
 from gaufuse.schedule import label_weight_at, value_at
-from gaufuse.training_step import TrainingStep
+from gaufuse.training_step import TrainingStep, make_optimizer
 
 CLASSES, VIDEOS = 20, 10
 EPOCH = 260  # memory, delta labels: every term of the loss
@@ -171,16 +171,8 @@ def training_step(feature_dim: int, device: torch.device, *overrides: str) -> Tr
     torch.manual_seed(0)
     config = load_config("thumos14", list(overrides))
     model = SnippetModel(feature_dim, CLASSES, config.model).to(device).train()
-    settings = config.optimizer
-    optimizer = torch.optim.Adam(
-        model.parameters(),
-        lr=value_at(settings.learning_rate, EPOCH),
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
     memory = ClassMemory(CLASSES, config.memory.size, feature_dim, device)
-    return TrainingStep(model, optimizer, memory, config)
+    return TrainingStep(model, make_optimizer(model, config, EPOCH), memory, config)
 
 
 def measure_case(
@@ -228,7 +220,7 @@ def measure_labels(sizes: Sizes, device: torch.device) -> dict[str, float]:
             batch = batch.to(device)
             step(batch, target(batch), EPOCH)
             after()
-        _wait(device)
+        wait_for(device)
         return time.perf_counter() - started
 
     epoch(lambda batch: None, lambda: None)  # warm
@@ -252,7 +244,7 @@ def _refresh_seconds(
 ) -> float:
     started = time.perf_counter()
     make_labels(model, videos, config, 0, device)
-    _wait(device)
+    wait_for(device)
     return time.perf_counter() - started
 
 
@@ -271,11 +263,6 @@ def _lazily(prepare: Callable[[], object], call: Callable) -> Callable[[], objec
         call(made[0])
 
     return run
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _peak(call: Callable[[], object], device: torch.device) -> int:

@@ -17,7 +17,7 @@ import argparse
 from rich.console import Console
 
 from gaufuse.authors_checkpoint import build_model, check_fits, load_weights
-from gaufuse.cli.train import pick_device
+from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
 from gaufuse.detect import detect
@@ -32,20 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DIR", help="data set folder")
     parser.add_argument("--output", "-o", required=True, metavar="OUT", help="JSON, or JSON.gz")
     parser.add_argument("--config", help="TOML file, or preset, whose [testing] and [model] to use")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="change a setting of --config; may be given several times",
-    )
+    add_settings(parser, "change a setting of --config; may be given several times")
     parser.add_argument(
         "--subset",
         choices=("testing", "training"),
         default="testing",
         help="which videos (default %(default)s)",
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
+    add_device(parser)
 
 
 def run(options: argparse.Namespace) -> None:

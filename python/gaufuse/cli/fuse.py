@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.cli.options import add_fusion
+from gaufuse.cli.options import add_fusion, fuse_groups
 from gaufuse.files import write_json
 from gaufuse.segment_groups import SegmentGroups, group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
@@ -80,15 +80,7 @@ def _process(groups: SegmentGroups, options: argparse.Namespace):
         segments = groups.segments.gather(1, index.unsqueeze(-1).expand(-1, -1, 2))
         scores = groups.scores.gather(1, index)
     else:
-        fused = gx.fuse_segments(
-            groups.segments,
-            groups.scores,
-            counts=groups.counts,
-            temperature=options.temperature,
-            threshold=options.threshold,
-            overlap=options.overlap,
-            length_offset=0.0,  # seconds: real intervals
-        )
+        fused = fuse_groups(groups, options, length_offset=0.0)  # seconds: real intervals
         segments, scores, counts = fused.segments, fused.scores, fused.counts
     for g, count in enumerate(counts.tolist()):
         rows = zip(segments[g, :count].tolist(), scores[g, :count].tolist(), strict=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,17 @@ from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.annotation_sources import load_any_ground_truth
-from gaufuse.cli.options import add_fusion, add_linpro, linpro_options, parse_thresholds
+from gaufuse.cli.options import (
+    add_fusion,
+    add_linpro,
+    fuse_groups,
+    linpro_options,
+    parse_thresholds,
+)
 from gaufuse.files import ensure_writable_folder, write_atomically, write_json
 from gaufuse.report import ProgressLine
 from gaufuse.safe_load import load_array
-from gaufuse.segment_groups import SegmentGroups, group_segments
+from gaufuse.segment_groups import group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
 
 MOST_LABELS = 1 << 22  # padded labels at a time
@@ -114,7 +119,7 @@ def _make(
     with ProgressLine(console, "labels", total) as line:
         for groups in group_segments(detections):
             if not options.no_fusion:
-                groups = _fused(groups, options)
+                groups = fuse_groups(groups, options)
             own = [lengths[video] for video in groups.videos]
             at_once = max(1, MOST_LABELS // max(1, *own))
             for first in range(0, len(own), at_once):
@@ -138,18 +143,6 @@ def _make(
                     status[str(ended)] = status.get(str(ended), 0) + 1
                     line.advance()
     return labels, status
-
-
-def _fused(groups: SegmentGroups, options: argparse.Namespace) -> SegmentGroups:
-    fused = gx.fuse_segments(
-        groups.segments,
-        groups.scores,
-        counts=groups.counts,
-        temperature=options.temperature,
-        threshold=options.threshold,
-        overlap=options.overlap,
-    )
-    return replace(groups, segments=fused.segments, scores=fused.scores, counts=fused.counts)
 
 
 def _in_snippets(detections: dict[str, Segments], seconds: float) -> dict[str, Segments]:

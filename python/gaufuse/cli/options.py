@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from dataclasses import replace
+
+import torch
 
 from gaufuse.config import LinproConfig
-from gaufuse_ext import linpro_labels, threshold_range
+from gaufuse.segment_groups import SegmentGroups
+from gaufuse_ext import build_info, fuse_segments, linpro_labels, threshold_range
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
 
 LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
+
+
+def add_settings(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=text
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device must be auto, cpu or cuda[:N], got {name!r}") from None
+    if device.type == "cuda" and not build_info()["cuda_available"]:
+        raise ValueError("--device cuda: no CUDA device, or gaufuse-ext was built without CUDA")
+    return device
 
 
 def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
@@ -34,6 +60,26 @@ def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
         default=0.25,
         help="overlap above which a segment joins the seed (default %(default)s)",
     )
+
+
+def fuse_groups(
+    groups: SegmentGroups, options: argparse.Namespace, length_offset: float = 1.0
+) -> SegmentGroups:
+    """Gaussian weighted fusion with what `add_fusion` parsed.
+
+    Args:
+        length_offset: 1 for boundaries in snippets, as the release counts them; 0 for seconds.
+    """
+    fused = fuse_segments(
+        groups.segments,
+        groups.scores,
+        counts=groups.counts,
+        temperature=options.temperature,
+        threshold=options.threshold,
+        overlap=options.overlap,
+        length_offset=length_offset,
+    )
+    return replace(groups, segments=fused.segments, scores=fused.scores, counts=fused.counts)
 
 
 def add_linpro(parser: argparse.ArgumentParser) -> None:

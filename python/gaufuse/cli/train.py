@@ -27,13 +27,13 @@ from rich.console import Console
 
 from gaufuse.authors_checkpoint import check_fits, initialise, load_weights
 from gaufuse.checkpoint import latest_checkpoint
+from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.run_folder import RunFolder, prepare_folder
 from gaufuse.trainer import Trainer
-from gaufuse_ext import build_info
 
 # Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
 MANY_LABELS = 1.5
@@ -45,15 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", help=f"TOML file, or preset: {', '.join(presets())} (with a data set folder)"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="change a setting; may be given several times",
-    )
+    add_settings(parser, "change a setting; may be given several times")
     parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
+    add_device(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument(
         "--peer-timeout",
@@ -167,15 +161,3 @@ def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path
 def _quote(path: Path) -> str:
     text = str(path.resolve()).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
-
-
-def pick_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"--device must be auto, cpu or cuda[:N], got {name!r}") from None
-    if device.type == "cuda" and not build_info()["cuda_available"]:
-        raise ValueError("--device cuda: no CUDA device, or gaufuse-ext was built without CUDA")
-    return device

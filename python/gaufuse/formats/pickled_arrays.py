@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from gaufuse.safe_load import read_npy_header
+
 NOTED_BYTES = 4096  # shorter data is read with the pickle
 
 
@@ -150,13 +152,7 @@ class PickledArrays:
 
     def _open(self) -> None:
         with self.path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
+            shape, dtype = read_npy_header(file)
             if not dtype.hasobject:  # videos of equal length became one array
                 self._plain = np.load(self.path, mmap_mode="r", allow_pickle=False)
                 if self._plain.ndim != 3:

@@ -15,7 +15,7 @@ from rich.console import Console
 from gaufuse.config import Config, load_config
 from gaufuse.dataset import Dataset, VideoSubset, load_dataset
 from gaufuse.model import SnippetModel
-from gaufuse.postprocess import class_activations, find_proposals, select_groups, video_scores
+from gaufuse.postprocess import find_proposals, groups_of
 from gaufuse.run_folder import prepare_folder
 from gaufuse.simulate import SimulationSettings, simulate
 from gaufuse.trainer import Trainer
@@ -192,13 +192,7 @@ def _groups_of_model(model: SnippetModel, subset: VideoSubset, config: Config) -
     found = []
     for batch in subset.batches(config.data.batch_size):
         outputs = model(batch.features, batch.mask)
-        groups = select_groups(
-            class_activations(outputs, config.labels),
-            video_scores(outputs, batch.mask, config.loss.top_fraction, config.labels),
-            batch.lengths,
-            batch.labels,
-            config.labels,
-        )
+        groups = groups_of(outputs, batch, config.labels, config.loss.top_fraction)
         proposals = find_proposals(groups, config.labels)
         for g, (video, label) in enumerate(zip(groups.video, groups.label, strict=True)):
             name = subset.names[batch.videos[int(video)]]
