@@ -1,5 +1,5 @@
 """Speed of a training step beside the release's literal one and the embedding layer alone (the
-floor), and what label refreshes and online labels cost.
+floor), its memory, and what label refreshes and online labels cost.
 
   python benchmarks/training.py --quick
   python benchmarks/training.py --only literal step --lengths 150 750

@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 failed=0
-"$python" -c 'import torch, numpy, highspy, pybind11, pydantic, rich, tomli_w
+"$python" -c 'import torch, numpy, highspy, pybind11, pydantic, rich, safetensors, tomli_w
 import pytest, pytest_timeout, hypothesis, scipy' || exit 2
 
 step() { # name, command...: logs to OUT/name.log and goes on after a failure
@@ -35,4 +35,6 @@ for tool in memcheck racecheck initcheck synccheck; do
     "$python" -P tests/sanitizer_workload.py
 done
 step benchmarks "$python" -P benchmarks/kernels.py --json "$out/kernels.json"
+step training "$python" -P benchmarks/training.py --device cuda --json "$out/training.json" \
+  --only literal step bf16 compile mixed memory labels
 exit $failed

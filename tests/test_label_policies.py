@@ -13,7 +13,8 @@ from rich.console import Console
 
 from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
-from gaufuse.labels import make_labels
+from gaufuse.distributed import World
+from gaufuse.labels import label_batch, make_labels
 from gaufuse.model import SnippetModel
 from gaufuse.online_labels import OnlineTeacher
 from gaufuse.run_folder import prepare_folder
@@ -101,19 +102,15 @@ def test_a_resumed_online_run_repeats_an_uninterrupted_one_to_the_bit(dataset, t
         ):
             for name, value in mine.state_dict().items():
                 assert torch.equal(value, other.state_dict()[name]), name
-        seen = second.teacher.state_dict()["seen"]
-        for video, labels in whole.teacher.state_dict()["seen"].items():
-            assert torch.equal(labels, seen[video])
+        given = second.teacher.state_dict()["given"]
+        for video, own in whole.teacher.state_dict()["given"].items():
+            assert all(map(torch.equal, own, given[video]))
 
 
 def test_the_teachers_labels_and_their_change(dataset):
-    config = short_config(*ONLINE)
+    config = short_config(*ONLINE, "schedule.teacher_every=1")
     none, labels, delta = config.schedule.target
-    torch.manual_seed(0)
-    info = dataset.info
-    model = SnippetModel(info.feature_dim, len(info.classes), config.model)
-    teacher = OnlineTeacher(config)
-    teacher.start(model)
+    model, teacher = started_teacher(dataset, config)
     batch = dataset.training.batch([3, 1])
     assert teacher.target(batch, none) is None
     expected, _ = make_labels(model, dataset.training, config, 0, CPU)
@@ -139,6 +136,61 @@ def test_the_teachers_labels_and_their_change(dataset):
         own = change.values[row, : batch.sizes[row]]
         torch.testing.assert_close(own, delta.gain * (moved[video] - expected[video]))
     assert change.values.abs().sum() > 0
+
+
+def test_a_video_has_new_labels_at_every_so_many_visits(dataset):
+    target = 'schedule.target=[{until=2, kind="none"}, {until=7, kind="labels"}]'
+    config = short_config(*ONLINE, "schedule.teacher_every=3", target)
+    phase = config.schedule.target[1]
+    model, teacher = started_teacher(dataset, config)
+    videos = list(range(4))
+    batch = dataset.training.batch(videos)
+    renewed = []
+    for _ in range(7):
+        before = dict(teacher.state_dict()["given"])
+        target = teacher.target(batch, phase)
+        after = teacher.state_dict()["given"]
+        renewed.append([v for v in videos if v not in before or after[v][0] is not before[v][0]])
+        for row, size, own in zip(target.values, batch.sizes, after.values(), strict=True):
+            assert torch.equal(row[:size], phase.gain * own[0])
+        teacher.end_epoch(World())
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        teacher.follow(model)
+    assert renewed == [videos, [2], [1], [0, 3], [2], [1], [0, 3]]
+
+
+def test_labels_of_some_of_a_batch_equal_those_of_all(dataset):
+    config = short_config()
+    model, _ = started_teacher(dataset, config)
+    batch = dataset.training.batch([0, 1, 2, 3])
+    whole, *_ = label_batch(model, batch, config, 0.02)
+    some, *_ = label_batch(model, batch.select([3, 1]), config, 0.02)
+    for row, video in enumerate([3, 1]):
+        size = batch.sizes[video]
+        torch.testing.assert_close(some[row, :size], whole[video, :size])
+        assert (some[row, size:] == 0).all()
+
+
+def test_labels_in_bfloat16_are_about_those_in_float32(dataset):
+    """The setting reaches the embedding, and moves labels by its rounding, not more."""
+    model, _ = started_teacher(dataset, short_config())
+    exact, _ = make_labels(model, dataset.training, short_config(), 0, CPU)
+    rounded, _ = make_labels(
+        model, dataset.training, short_config("training.label_precision=bf16"), 0, CPU
+    )
+    differences = torch.cat([(a - b).abs().flatten() for a, b in zip(exact, rounded, strict=True)])
+    assert 0.0 < differences.mean() < 0.01
+
+
+def started_teacher(dataset, config) -> tuple[SnippetModel, OnlineTeacher]:
+    torch.manual_seed(0)
+    info = dataset.info
+    model = SnippetModel(info.feature_dim, len(info.classes), config.model).eval()
+    teacher = OnlineTeacher(config)
+    teacher.start(model)
+    return model, teacher
 
 
 def test_presets_keep_the_papers_schedule():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaufuse.benchmark import training
+from gaufuse.benchmark import training_inputs, training_labels, training_memory, training_steps
 from gaufuse.benchmark.literal_step import literal_step
 from gaufuse.losses import LossWeights
 from gaufuse.schedule import label_weight_at, value_at
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "training.py"
 
 
 def test_rows_and_ratios():
-    rows = training.measure_case("tiny", [9, 12], 16, ["literal", "step"], CPU)
+    rows = training_steps.measure_case("tiny", [9, 12], 16, ["literal", "step"], CPU)
     assert [row["way"] for row in rows] == ["floor", "literal", "step"]
     floor, literal, step = (row["seconds"] for row in rows)
     assert rows[2]["literal_over_it"] == pytest.approx(literal / step)
@@ -28,24 +28,33 @@ def test_rows_and_ratios():
 
 
 def test_labels_are_measured():
-    sizes = training.Sizes(16, (10,), (10, 30), 12)
-    figures = training.measure_labels(sizes, CPU)
+    videos = training_inputs.RandomVideos(training_inputs.spread_lengths(10, 30, 12), 16)
+    figures = training_labels.measure_labels(videos, CPU, repeats=1)
     assert figures["videos"] == 12
-    assert figures["refresh_share"] == figures["refresh_seconds"] / figures["epoch_seconds"]
+    shares = {(row["way"], row["label_precision"]): row for row in figures["ways"]}
+    assert len(shares) == 2 * (1 + len(training_labels.VISITS))
+    refresh = shares["refresh", "float32"]
+    assert refresh["of_an_epoch"] == refresh["seconds"] / figures["epoch_seconds"]
+
+
+def test_a_steps_memory_grows_in_proportion_to_the_snippets():
+    rows = training_memory.measure_memory((4000, 8000, 16000), 64, CPU, ways=("step",))
+    first, second = (row["bytes_a_snippet"] for row in rows[1:])
+    assert second == pytest.approx(first, rel=0.25)
 
 
 def test_both_sides_make_the_same_update():
     """The release's sum of ten videos' gradients, and one batch: the same weights after it."""
-    case = training.Case([9, 12, 5], 16, CPU)
+    case = training_steps.Case([9, 12, 5], 16, CPU)
     batch, target = case.batch, case.target
-    ours, theirs = (training.training_step(16, CPU, "model.dropout=0.0") for _ in range(2))
+    ours, theirs = (training_inputs.training_step(16, CPU, "model.dropout=0.0") for _ in range(2))
     for step in (ours, theirs):
-        step(batch, target, training.EPOCH)
+        step(batch, target, training_inputs.EPOCH)
     rows, valid = theirs.memory.recall(batch.labels, batch.most_labels)
     config = theirs.config
     weights = LossWeights(
-        spl=value_at(config.loss.spl_weight, training.EPOCH),
-        label=label_weight_at(config, training.EPOCH),
+        spl=value_at(config.loss.spl_weight, training_inputs.EPOCH),
+        label=label_weight_at(config, training_inputs.EPOCH),
     )
     literal_step(
         theirs.model,
@@ -57,7 +66,7 @@ def test_both_sides_make_the_same_update():
         config,
         weights,
     )
-    ours(batch, target, training.EPOCH)
+    ours(batch, target, training_inputs.EPOCH)
     for name, parameter in ours.model.named_parameters():
         expected = theirs.model.get_parameter(name)
         gradient = (parameter.grad - expected.grad).norm() / expected.grad.norm()

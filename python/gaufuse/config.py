@@ -101,6 +101,7 @@ class ScheduleConfig(Section):
     policy: Literal["schedule", "every", "online"] = "schedule"
     every: Count = 10
     teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
+    teacher_every: Count = 2  # a video has new labels from the teacher at every so many visits
     target: list[TargetPhase]
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
@@ -144,7 +145,7 @@ class ScheduleConfig(Section):
     def _refreshes_by(self, epoch: int) -> int:
         """How often each video has had labels when the epoch's successor trains on them."""
         if self.policy == "online":
-            return max(0, epoch - self.base_epochs + 1)
+            return max(0, (epoch - self.base_epochs) // self.teacher_every + 1)
         return sum(refresh <= epoch for refresh in self.refreshes)
 
     @property
@@ -200,6 +201,7 @@ class TrainingConfig(Section):
 
     # "bf16": the embedding layer's products, nearly all of the arithmetic, in bfloat16.
     precision: Literal["float32", "bf16"] = "float32"
+    label_precision: Literal["float32", "bf16"] = "float32"  # the same where labels are made
     compile: bool = False  # the forward pass by torch.compile; minutes for the first steps
 
 

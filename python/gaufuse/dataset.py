@@ -53,12 +53,29 @@ class Batch:
     labels: torch.Tensor  # (B, C) float32 multi-hot
     most_labels: int  # the most classes that one of the videos has
     videos: list[int]  # (B,) indices into the subset
-    sizes: list[int] | None = None  # (B,) the lengths on the host; None: not known
+    sizes: list[int]  # (B,) the lengths on the host
 
     def to(self, device: torch.device) -> Batch:
         tensors = (self.features, self.mask, self.lengths, self.labels)
         moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
         return Batch(*moved, self.most_labels, self.videos, self.sizes)
+
+    def select(self, rows: list[int]) -> Batch:
+        """Those of its videos, padded to the longest of them."""
+        if len(rows) == len(self.videos):
+            return self
+        sizes = [self.sizes[row] for row in rows]
+        longest = max(sizes)
+        index = torch.tensor(rows).to(self.features.device, non_blocking=True)
+        return Batch(
+            self.features[:, :longest][index],
+            self.mask[:, :longest][index],
+            self.lengths[index],
+            self.labels[index],
+            self.most_labels,
+            [self.videos[row] for row in rows],
+            sizes,
+        )
 
 
 class VideoSubset:

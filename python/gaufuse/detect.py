@@ -58,7 +58,7 @@ def _detect(
     )
     for batch in batches:
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes, classwise=False)
         groups = groups_of(outputs, batch, testing, config.loss.top_fraction)
         fused = find_instances(groups, testing, testing.temperature[-1])
         scores = fused.scores + testing.video_score_weight * groups.score.unsqueeze(1)
@@ -101,7 +101,7 @@ def score_videos(
     scores = [torch.zeros(0, subset.labels.shape[1])]
     for batch in own.batches(config.data.batch_size):
         batch = batch.to(device)
-        outputs = model(batch.features, batch.mask, lengths=batch.sizes)
+        outputs = model(batch.features, batch.mask, lengths=batch.sizes, classwise=False)
         top = config.loss.top_fraction
         scores.append(video_scores(outputs, batch.mask, top, config.testing).cpu())
     model.train(was_training)

@@ -150,7 +150,13 @@ def label_batch(
     model: SnippetModel, batch: Batch, config: Config, temperature: float
 ) -> tuple[torch.Tensor, gx.FusedSegments, gx.LinproLabels]:
     """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding."""
-    outputs = model(batch.features, batch.mask, lengths=batch.sizes)
+    outputs = model(
+        batch.features,
+        batch.mask,
+        lengths=batch.sizes,
+        classwise=False,
+        bfloat16=config.training.label_precision == "bf16",
+    )
     groups = groups_of(outputs, batch, config.labels, config.loss.top_fraction)
     fused = find_instances(groups, config.labels, temperature)
     solved = gx.linpro_labels(

@@ -28,7 +28,8 @@ class Branch:
     scores: torch.Tensor  # (B, T, C + 1) scaled cosines with the class centers
     attention: torch.Tensor  # (B, T) in [0, 1], zero at padding
     video: torch.Tensor  # (B, C + 1) log-probabilities of the class-agnostic feature: ca
-    classwise: torch.Tensor  # (B, C + 1) the same of each class's own feature: cw
+    # (B, C + 1) the same of each class's own feature: cw; None where it was not asked for
+    classwise: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ class SnippetModel(nn.Module):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.bfloat16 = False  # the embedding layer's products while training
         dim = config.embedding_dim or feature_dim
         self.feature_embedding = nn.Sequential(
             nn.Linear(feature_dim, dim), nn.ReLU(), nn.Dropout(config.dropout)
@@ -82,6 +82,9 @@ class SnippetModel(nn.Module):
         mask: torch.Tensor,
         memory: tuple[torch.Tensor, torch.Tensor] | None = None,
         lengths: list[int] | None = None,
+        *,
+        classwise: bool = True,
+        bfloat16: bool = False,
     ) -> Outputs:
         """Args:
         features: (B, T, feature_dim). mask: (B, T) bool.
@@ -89,9 +92,11 @@ class SnippetModel(nn.Module):
             (B, M) bool; None for no memory branch.
         lengths: the videos' lengths, on the host, the longest of them T; the embedding then leaves
             padding out. None: it does not know, and embeds all (B, T).
+        classwise: whether Branch.classwise is wanted, which is for the background loss alone.
+        bfloat16: the embedding layer's products, nearly all of the arithmetic, in bfloat16.
         """
         config = self.config
-        snippets = self.embed(features, lengths)
+        snippets = self.embed(features, lengths, bfloat16)
         length = snippets.squared_norm()
         centers = torch.cat([unit(self.ac_center), unit(self.fg_center)])
         # One look at the snippets for the first assignment and for the scores.
@@ -113,7 +118,7 @@ class SnippetModel(nn.Module):
             views.append(
                 propagate(snippets, length, to_centers, mask, rows, centers, config, valid)
             )
-        branches = self.predict(snippets, views, mask)
+        branches = self.predict(snippets, views, mask, classwise)
         return Outputs(
             original=branches[0],
             reallocated=branches[1],
@@ -122,7 +127,9 @@ class SnippetModel(nn.Module):
             representative_scores=(config.scale * cosine(mu, self.ac_center)).softmax(-1),
         )
 
-    def embed(self, features: torch.Tensor, lengths: list[int] | None = None) -> Snippets:
+    def embed(
+        self, features: torch.Tensor, lengths: list[int] | None = None, bfloat16: bool = False
+    ) -> Snippets:
         if lengths is not None and min(lengths) == max(lengths):
             lengths = None  # nothing to leave out
         if lengths is not None:
@@ -131,7 +138,7 @@ class SnippetModel(nn.Module):
         if self._standardized:
             features = (features - self.feature_mean) / self.feature_scale
         linear, relu, dropout = self.feature_embedding
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self._in_bfloat16()):
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=bfloat16):
             # Flat: the result is no view, so what follows can work in place without a copy.
             x = linear(features.flatten(0, -2))
         x = x.to(features.dtype)
@@ -141,7 +148,9 @@ class SnippetModel(nn.Module):
         x = ReluDropout.apply(x, dropout.p if self.training else 0.0)
         return Snippets(x.view(*features.shape[:-1], -1), lengths)
 
-    def predict(self, snippets: Snippets, views: list[View], mask: torch.Tensor) -> list[Branch]:
+    def predict(
+        self, snippets: Snippets, views: list[View], mask: torch.Tensor, classwise: bool
+    ) -> list[Branch]:
         """The prediction head on each view of the snippets."""
         scale, classes = self.config.scale, self.num_classes + 1
         scores, weights = [], []
@@ -149,8 +158,8 @@ class SnippetModel(nn.Module):
             cosines = view.to_centers * inverse_root(view.length).unsqueeze(-1)
             scores.append(scale * cosines[..., :classes])
             attention = torch.sigmoid(scale * cosines[..., classes:])
-            own = torch.cat([attention, torch.sigmoid(scores[-1])], -1)
-            weights.append((own * mask.unsqueeze(-1)).transpose(1, 2))  # (B, 1 + C + 1, T)
+            own = torch.cat([attention, torch.sigmoid(scores[-1])], -1) if classwise else attention
+            weights.append((own * mask.unsqueeze(-1)).transpose(1, 2))  # (B, 1 (+ C + 1), T)
         sums = snippets.weighted_sum(torch.cat(weights, 1)).chunk(len(views), dim=1)
         center = unit(self.ac_center)
         branches = []
@@ -163,13 +172,12 @@ class SnippetModel(nn.Module):
                     scores=score,
                     attention=weight[:, 0],
                     video=(scale * feature[:, 0] @ center.T).log_softmax(-1),
-                    classwise=(scale * (feature[:, 1:] * center).sum(-1)).log_softmax(-1),
+                    classwise=(scale * (feature[:, 1:] * center).sum(-1)).log_softmax(-1)
+                    if classwise
+                    else None,
                 )
             )
         return branches
-
-    def _in_bfloat16(self) -> bool:
-        return self.bfloat16 and self.training
 
 
 def _note_standardization(model: SnippetModel, _=None) -> None:

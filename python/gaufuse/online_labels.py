@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -16,9 +16,17 @@ from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
 
 
+class Given(NamedTuple):
+    """What the teacher gave a video: its labels (T, C), and the ones before (the same at first)."""
+
+    labels: torch.Tensor
+    previous: torch.Tensor
+
+
 class OnlineTeacher:
     """An exponential moving average of the model, in evaluation mode, and the labels that it gave
-    each video when it last saw it: a delta label is the change since that visit (none at a video's
+    each video. A video has new ones at its first visit and then at every `teacher_every`-th (not
+    all videos in the same epoch); a delta label is the change that the last ones were (none at
     first). The fusion's temperature is the first refresh's throughout.
 
     There is no such teacher in the paper; its labels and deltas are otherwise made as there.
@@ -27,8 +35,9 @@ class OnlineTeacher:
     def __init__(self, config: Config):
         self.config = config
         self.model: SnippetModel | None = None  # until the base phase ends
-        self._seen: dict[int, torch.Tensor] = {}  # (T, C) by video
-        self._visited: set[int] = set()  # videos seen here since the last exchange
+        self._given: dict[int, Given] = {}  # by video
+        self._epochs = 0  # that it has given labels in
+        self._made: set[int] = set()  # videos with new labels since the last exchange
         self._tally = LabelTally()
 
     def start(self, model: SnippetModel) -> None:
@@ -48,35 +57,55 @@ class OnlineTeacher:
         """What the batch is trained on, from the teacher as it is now."""
         if phase.kind == "none":
             return None
+        due = [row for row, video in enumerate(batch.videos) if self._is_due(video)]
+        if due:
+            self._make(batch.select(due))
+        given = [self._given[video] for video in batch.videos]
+        labels = pad_sequence([own.labels for own in given], batch_first=True)
+        if phase.kind == "labels":
+            return SnippetTarget(phase.gain * labels, phase.gain)
+        previous = pad_sequence([own.previous for own in given], batch_first=True)
+        return SnippetTarget(phase.gain * (labels - previous), 0.0)
+
+    def _is_due(self, video: int) -> bool:
+        visits = self._epochs + video  # shifted by the video, so that each step has as many due
+        return video not in self._given or visits % self.config.schedule.teacher_every == 0
+
+    def _make(self, batch: Batch) -> None:
         labels, fused, solved = label_batch(
             self.model, batch, self.config, self.config.labels.temperature[0]
         )
-        sizes = batch.sizes or batch.lengths.tolist()
-        rows = [row[:size] for row, size in zip(labels, sizes, strict=True)]
-        before = [self._seen.get(i, row) for i, row in zip(batch.videos, rows, strict=True)]
+        for row, video, size in zip(labels, batch.videos, batch.sizes, strict=True):
+            self._give(video, row[:size].clone())
+        self._made.update(batch.videos)
+        before = [self._given[video].previous for video in batch.videos]
         previous = pad_sequence(before, batch_first=True)
         self._tally.add(labels, previous, batch, fused, solved)
-        self._seen |= {i: row.clone() for i, row in zip(batch.videos, rows, strict=True)}
-        self._visited.update(batch.videos)
-        if phase.kind == "labels":
-            return SnippetTarget(phase.gain * labels, phase.gain)
-        return SnippetTarget(phase.gain * (labels - previous), 0.0)
+
+    def _give(self, video: int, labels: torch.Tensor) -> None:
+        previous = self._given[video].labels if video in self._given else labels
+        self._given[video] = Given(labels, previous)
 
     def end_epoch(self, world: World) -> LabelStatistics:
-        """Statistics of the epoch's labels, of all processes; each then has the labels of all."""
+        """Statistics of the epoch's new labels, of all processes; each then has all labels."""
         if world.size > 1:
-            own = {video: ClassColumns.of(self._seen[video].cpu()) for video in self._visited}
+            own = {video: ClassColumns.of(self._given[video].labels.cpu()) for video in self._made}
             device = self.model.mu.device
             for part in world.gather(own):
-                self._seen |= {v: labels.to_dense().to(device) for v, labels in part.items()}
-        self._visited.clear()
+                for video in part.keys() - self._made:
+                    self._give(video, part[video].to_dense().to(device))
+        self._epochs += 1
+        self._made.clear()
         statistics = LabelTally.merged(world.gather(self._tally)).statistics()
         self._tally = LabelTally()
         return statistics
 
     def state_dict(self) -> dict[str, Any]:
-        model = None if self.model is None else self.model.state_dict()
-        return {"model": model, "seen": dict(self._seen)}
+        return {
+            "model": None if self.model is None else self.model.state_dict(),
+            "epochs": self._epochs,
+            "given": {video: tuple(own) for video, own in self._given.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any], model: SnippetModel) -> None:
         """model: any of the same shape, on the device to use."""
@@ -85,4 +114,8 @@ class OnlineTeacher:
             self.start(model)
             self.model.load_state_dict(state["model"])
         device = model.mu.device
-        self._seen = {video: labels.to(device) for video, labels in state["seen"].items()}
+        self._epochs = state["epochs"]
+        self._given = {
+            video: Given(*(labels.to(device) for labels in own))
+            for video, own in state["given"].items()
+        }

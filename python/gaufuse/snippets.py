@@ -45,7 +45,7 @@ class Snippets:
     def squared_norm(self) -> torch.Tensor:
         """(B, T), zero at padding of packed videos."""
         if self._factors is None:
-            return _padded(self._x.square().sum(-1, keepdim=True), self.lengths).squeeze(-1)
+            return _squared_norm(self._x, self.lengths)
         return _SquaredNorm.apply(self._use, self._x, self._factors, self.lengths)
 
     def dot(self, vectors: torch.Tensor) -> torch.Tensor:
@@ -70,6 +70,11 @@ def _padded(x: torch.Tensor, lengths: list[int] | None) -> torch.Tensor:
     if lengths is None:
         return x
     return torch.nn.utils.rnn.pad_sequence(x.split(lengths), batch_first=True)
+
+
+def _squared_norm(x: torch.Tensor, lengths: list[int] | None) -> torch.Tensor:
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square()
+    return _padded(norm, lengths).squeeze(-1)
 
 
 def _dot(x: torch.Tensor, vectors: torch.Tensor, lengths: list[int] | None) -> torch.Tensor:
@@ -138,8 +143,7 @@ class _SquaredNorm(torch.autograd.Function):
     def forward(ctx, use, x, factors, lengths):
         ctx.save_for_backward(use)
         ctx.factors = factors
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
-        return _padded(norm, lengths).squeeze(-1)
+        return _squared_norm(x, lengths)
 
     @staticmethod
     @once_differentiable

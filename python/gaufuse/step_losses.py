@@ -46,7 +46,14 @@ class StepLosses(nn.Module):
         """
         # Compiled once for padded batches; packed ones would be compiled for every length.
         sizes = None if self.config.training.compile else batch.sizes
-        outputs = self.model(batch.features, batch.mask, recalled, sizes)
+        outputs = self.model(
+            batch.features,
+            batch.mask,
+            recalled,
+            sizes,
+            classwise=self.config.loss.background_weight > 0.0,
+            bfloat16=self.config.training.precision == "bf16",
+        )
         losses = step_losses(
             outputs,
             batch.labels,

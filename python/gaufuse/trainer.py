@@ -220,7 +220,7 @@ class Trainer:
         self.model.eval()
         videos = list(range(len(self.training)))
         for share, batch in self._shares(videos):
-            outputs = self.model(batch.features, batch.mask, lengths=batch.sizes)
+            outputs = self.model(batch.features, batch.mask, lengths=batch.sizes, classwise=False)
             self.step.remember(Candidates.of(outputs), batch.labels, share)
 
     def _refresh_labels(self, refresh: int) -> None:

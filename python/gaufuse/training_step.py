@@ -46,7 +46,6 @@ class TrainingStep:
         config: Config,
         world: World | None = None,
     ):
-        model.bfloat16 = config.training.precision == "bf16"
         self.model = model
         self.optimizer = optimizer
         self.memory = memory

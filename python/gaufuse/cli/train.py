@@ -32,6 +32,7 @@ from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
+from gaufuse.freed_memory import keep_freed_memory
 from gaufuse.run_folder import RunFolder, prepare_folder
 from gaufuse.trainer import Trainer
 
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> None:
         if options.threads < 1:
             raise ValueError(f"--threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
+    keep_freed_memory()
     device = local_device(pick_device(options.device))
     with joined(device, options.peer_timeout) as world:
         _train(options, device, world, Console(quiet=not world.is_first))

@@ -1,0 +1,139 @@
+"""How fast a training step is, beside the release's literal one and the embedding layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from gaufuse.benchmark.literal_step import literal_step
+from gaufuse.benchmark.timing import CpuTimer, CudaTimer
+from gaufuse.benchmark.training_inputs import CLASSES, EPOCH, RandomVideos, training_step
+from gaufuse.losses import LossWeights, SnippetTarget
+from gaufuse.schedule import label_weight_at, value_at
+from gaufuse.training_step import TrainingStep
+
+WAYS = ("literal", "step", "bf16", "compile")
+
+
+class Case:
+    """A model and one batch of ten videos."""
+
+    def __init__(self, lengths: list[int], feature_dim: int, device: torch.device):
+        self.device = device
+        self.videos = RandomVideos(lengths, feature_dim)
+        self.batch = self.videos.batch(list(range(len(lengths)))).to(device)
+        mask = self.batch.mask.unsqueeze(-1)
+        values = torch.rand(*self.batch.mask.shape, CLASSES, device=device)
+        self.target = SnippetTarget(values * mask, 0.0)
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        return {
+            "floor": self.floor(),
+            "literal": self.literal(),
+            "step": self.ours(),
+            "bf16": self.ours("training.precision=bf16"),
+            "compile": self.ours("training.compile=true"),
+        }
+
+    def ours(self, *overrides: str) -> Callable[[], object]:
+        def prepare() -> TrainingStep:
+            step = training_step(self.batch.features.shape[-1], self.device, *overrides)
+            step(self.batch, self.target, EPOCH)  # fills the memory
+            return step
+
+        return _lazily(prepare, lambda step: step(self.batch, self.target, EPOCH))
+
+    def literal(self) -> Callable[[], object]:
+        batch = self.batch
+
+        def prepare() -> TrainingStep:
+            step = training_step(batch.features.shape[-1], self.device)
+            step(batch, self.target, EPOCH)
+            return step
+
+        def call(step: TrainingStep) -> None:
+            config = step.config
+            rows, valid = step.memory.recall(batch.labels, batch.most_labels)
+            literal_step(
+                step.model,
+                step.optimizer,
+                [x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)],
+                batch.labels,
+                [row[own] for row, own in zip(rows, valid, strict=True)],
+                [x[:n] for x, n in zip(self.target.values, batch.sizes, strict=True)],
+                config,
+                LossWeights(
+                    spl=value_at(config.loss.spl_weight, EPOCH),
+                    label=label_weight_at(config, EPOCH),
+                ),
+            )
+
+        return _lazily(prepare, call)
+
+    def floor(self) -> Callable[[], object]:
+        """Forward and backward of Linear and ReLU on the snippets themselves, without padding."""
+        features = torch.cat(
+            [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
+        )
+        layer = torch.nn.Sequential(
+            torch.nn.Linear(features.shape[1], features.shape[1]), torch.nn.ReLU()
+        ).to(self.device)
+        gradient = torch.rand_like(features)
+
+        def call() -> None:
+            layer.zero_grad(set_to_none=True)
+            layer(features).backward(gradient)
+
+        return call
+
+
+def measure_case(
+    name: str, lengths: list[int], feature_dim: int, ways: list[str], device: torch.device
+) -> list[dict]:
+    """One row a way. Ratios are over times of this run."""
+    timer = CpuTimer() if device.type == "cpu" else CudaTimer(device)
+    calls = Case(lengths, feature_dim, device).calls()
+    rows = []
+    for way in ["floor", *ways]:
+        row = {"case": name, "way": way, "snippets": sum(lengths)}
+        try:
+            calls[way]()
+        except Exception as error:  # torch.compile without a compiler, whatever it raises then
+            if way != "compile":
+                raise
+            rows.append(row | {"skipped": f"{type(error).__name__}: {error}".splitlines()[0]})
+            continue
+        seconds = timer.measure(calls.pop(way), 1.0).fastest
+        rows.append(row | {"seconds": seconds, "videos_per_second": len(lengths) / seconds})
+    seconds = {row["way"]: row.get("seconds") for row in rows}
+    for row in rows:
+        if "seconds" in row:
+            row["of_floor"] = row["seconds"] / seconds["floor"]
+            if seconds.get("literal"):
+                row["literal_over_it"] = seconds["literal"] / row["seconds"]
+    return rows
+
+
+def _lazily(prepare: Callable[[], object], call: Callable) -> Callable[[], object]:
+    made: list = []
+
+    def run() -> None:
+        if not made:
+            made.append(prepare())
+        call(made[0])
+
+    return run
+
+
+def show_step(row: dict) -> None:
+    start = f"{row['case']:18}{row['way']:10}"
+    if "skipped" in row:
+        print(f"{start} not here: {row['skipped']}", flush=True)
+        return
+    ratio = f"{row['literal_over_it']:.2f}" if "literal_over_it" in row else ""
+    print(
+        f"{start}{row['seconds']:9.4f}{row['videos_per_second']:11.1f}{ratio:>12}"
+        f"{row['of_floor']:10.2f}",
+        flush=True,
+    )
