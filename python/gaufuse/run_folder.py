@@ -26,6 +26,7 @@ from gaufuse.files import (
 FILES = {
     "config.toml": "the resolved configuration; `gaufuse train config.toml` starts the same run",
     "run.json": "this file",
+    "dataset/": "the videos in our layout, if they were given in another; further runs can use it",
     "log.jsonl": "a line per event: losses of every epoch, label refreshes, evaluations",
     "tensorboard/": "the same for TensorBoard, and times (`tensorboard --logdir RUN`)",
     "checkpoints/epoch-NNNN/": "weights (model.safetensors), classes and configuration "
@@ -50,6 +51,10 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def dataset(self) -> Path:
+        return self.root / "dataset"
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -68,6 +73,18 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         return self.root / "predictions.json"
+
+
+def check_unused(folder: RunFolder, may_be_used: bool) -> None:
+    """
+    Raises:
+        ValueError: the folder holds a run and that was not asked for.
+    """
+    if latest_checkpoint(folder.checkpoints) is not None and not may_be_used:
+        raise ValueError(
+            f"{folder.root} holds a run already; go on with --resume, replace it with --overwrite, "
+            "or name another folder"
+        )
 
 
 def prepare_folder(root: str | Path, resume: bool, overwrite: bool) -> RunFolder:
@@ -89,11 +106,7 @@ def prepare_folder(root: str | Path, resume: bool, overwrite: bool) -> RunFolder
             f"{old} is of an earlier version of gaufuse and cannot be gone on with; replace the "
             "run with --overwrite, or name another folder"
         )
-    elif latest_checkpoint(folder.checkpoints) is not None and not resume:
-        raise ValueError(
-            f"{folder.root} holds a run already; go on with --resume, replace it with --overwrite, "
-            "or name another folder"
-        )
+    check_unused(folder, resume)
     folder.checkpoints.mkdir(exist_ok=True)
     remove_leftovers(folder.checkpoints)
     return folder

@@ -83,12 +83,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
+def convert_with(arguments: list[str], console: Console) -> None:
+    """As `gaufuse convert` with these arguments, for other commands.
+
+    Raises:
+        FileNotFoundError, ValueError: also where the arguments are wrong.
+    """
+    parser = argparse.ArgumentParser("gaufuse convert", exit_on_error=False)
+    add_arguments(parser)
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"gaufuse convert: {error}") from None
+    if unknown:
+        raise ValueError(f"gaufuse convert has no {' '.join(unknown)}")
+    run(options, console)
+
+
+def run(options: argparse.Namespace, console: Console | None = None) -> None:
+    console = console or Console()
     for name in ("snippet_seconds", "feat_stride", "fps"):
         value = getattr(options, name)
         if value is not None and not 0.0 < value < float("inf"):
             raise ValueError(f"--{name.replace('_', '-')} must be positive, got {value}")
-    console = Console()
     source = formats.open_source(
         options.source,
         SourceOptions(

@@ -4,8 +4,13 @@ TARGET is a data set folder (dataset.toml, annotations.json, features/<video>.np
 configuration whose data.root names one. For a folder, the configuration is --config if given, else
 the folder's own train.toml, else a preset chosen by how many classes its videos show.
 
+A data set of another layout (`gaufuse convert --help`: W-TALC/RSKP, ACM-Net, CoLA, ActionFormer) is
+brought into ours first, in RUN/dataset; further runs can take that as their TARGET.
+
   gaufuse train data/my_videos --output runs/first
-  gaufuse train data/my_videos --config thumos14 --set optimizer.weight_decay=1e-3
+  gaufuse train data/Thumos14 --output runs/thumos14 --config thumos14
+  gaufuse train data/ActivityNet1.3 -o runs/anet --config activitynet13 --convert='--resample 75'
+  gaufuse train data/my_videos -o runs/second --config thumos14 --set optimizer.weight_decay=1e-3
   gaufuse train my_config.toml --output runs/second --dry-run
   gaufuse train my_config.toml --output runs/second --resume
 
@@ -20,6 +25,7 @@ TensorBoard files, and run.json, which says what each is.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import torch
@@ -27,13 +33,14 @@ from rich.console import Console
 
 from gaufuse.authors_checkpoint import check_fits, initialise, load_weights
 from gaufuse.checkpoint import latest_checkpoint
+from gaufuse.cli.convert import convert_with
 from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import Config, load_config, presets
 from gaufuse.dataset import Dataset, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.freed_memory import keep_freed_memory
-from gaufuse.run_folder import RunFolder, prepare_folder
+from gaufuse.run_folder import RunFolder, check_unused, prepare_folder
 from gaufuse.trainer import Trainer
 
 # Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
@@ -41,10 +48,16 @@ MANY_LABELS = 1.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="data set folder, or TOML configuration")
+    parser.add_argument("target", metavar="TARGET", help="data set, or TOML configuration")
     parser.add_argument("--output", "-o", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--config", help=f"TOML file, or preset: {', '.join(presets())} (with a data set folder)"
+    )
+    parser.add_argument(
+        "--convert",
+        default="",
+        metavar="OPTIONS",
+        help="options of `gaufuse convert`, in quotes, for a data set of another layout",
     )
     add_settings(parser, "change a setting; may be given several times")
     parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
@@ -91,7 +104,7 @@ def _train(
     overrides = list(options.set)
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
-    config, dataset = _load(options, overrides, console)
+    config, dataset = _load(options, overrides, world, console)
     weights = load_weights(options.init) if options.init else None
     if weights is not None:
         check_fits(weights, dataset.info.feature_dim, dataset.info.classes)
@@ -123,29 +136,49 @@ def _train(
 
 
 def _load(
-    options: argparse.Namespace, overrides: list[str], console: Console
+    options: argparse.Namespace, overrides: list[str], world: World, console: Console
 ) -> tuple[Config, Dataset]:
     target = Path(options.target)
+    if not target.exists():
+        raise FileNotFoundError(f"{target} is neither a data set folder nor a .toml configuration")
     if target.suffix == ".toml" and target.is_file():
+        if options.convert:
+            raise ValueError("--convert goes with a data set; TARGET is a configuration")
         if options.config is not None:
             raise ValueError("--config goes with a data set folder; TARGET is a configuration")
         config = load_config(target, overrides)
         if config.data.root is None:
             raise ValueError(f"{target} has no data.root: name the data set folder there")
         return config, load_dataset(config.data.root, config.data.in_memory)
-    if not target.is_dir():
-        raise FileNotFoundError(f"{target} is neither a data set folder nor a .toml configuration")
     if not (target / "dataset.toml").is_file():
-        raise FileNotFoundError(
-            f"{target} has no dataset.toml. A data set of another layout is brought into ours with "
-            f"`gaufuse convert {target} OUT`; train on OUT then"
-        )
+        if options.config is not None:
+            load_config(options.config, overrides)  # its mistakes before minutes of work
+        target = _converted(target, options, world, console)
+    elif options.convert:
+        raise ValueError(f"--convert is for other layouts; {target} is of ours already")
     dataset = load_dataset(target)
     source = options.config or _find_config(target, dataset, console)
     config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
     for subset in (dataset.training, dataset.testing):
         subset.features.in_memory = config.data.in_memory
     return config, dataset
+
+
+def _converted(source: Path, options: argparse.Namespace, world: World, console: Console) -> Path:
+    """The data set of another layout in ours, in the run's folder; a resumed run has it already."""
+    if options.dry_run:
+        raise ValueError(
+            f"{source} has no dataset.toml, so it would be converted first, and --dry-run writes "
+            f"nothing: run `gaufuse convert {source} OUT`, then try OUT"
+        )
+    run = RunFolder(Path(options.output))
+    if options.resume and (run.dataset / "dataset.toml").is_file():
+        return run.dataset
+    check_unused(run, options.resume or options.overwrite)
+    console.print(f"{source} is brought into our layout, in {run.dataset}", soft_wrap=True)
+    arguments = [str(source), str(run.dataset), "--overwrite", *shlex.split(options.convert)]
+    world.first_does(lambda: convert_with(arguments, console))
+    return run.dataset
 
 
 def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
