@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import gaufuse_ext as gx
 from gaufuse.cli import label
 from gaufuse.cli.main import COMMANDS, main
+from gaufuse.run_folder import locked
 from training_setups import SHORT, tiny_dataset
 
 
@@ -189,6 +191,17 @@ def test_simulate_train_resume_evaluate(tmp_path, capsys):
     succeed("evaluate", run / "predictions.json", data, "--subset", "testing", "--json", "-")
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated["average_map"] == pytest.approx(metrics["average_map"])
+
+
+def test_two_runs_do_not_train_in_one_folder(tmp_path, capsys):
+    data, run = tiny_dataset(tmp_path / "data"), tmp_path / "run"
+    arguments = ["train", data, "--output", run, "--config", "simulated"]
+    arguments += [part for setting in SHORT for part in ("--set", setting)]
+    with locked(run):
+        for option in ((), ("--resume",), ("--overwrite",)):
+            error = fail(capsys, *arguments, *option)
+            assert f"another run is going on in {run} (process {os.getpid()} on" in error
+    succeed(*arguments)
 
 
 def test_train_bad_input(tmp_path, capsys):

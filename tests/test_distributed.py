@@ -56,14 +56,7 @@ def test_two_processes_train_and_evaluate_as_one(tmp_path):
     data = tiny_dataset(tmp_path / "data")
     one, two, again = (tmp_path / name for name in ("one", "two", "again"))
     assert main(arguments(data, one, *SETTINGS)) == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "gaufuse", *arguments(data, two, *SETTINGS)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = train_with_two_processes(data, two, *SETTINGS)
     assert done.stdout.count("delta labels, epoch 7") == 1  # the first process alone talks
     assert json.loads((two / "run.json").read_text())["starts"][0]["processes"] == 2
     # Without dropout the runs differ by the order of sums alone.
@@ -86,6 +79,47 @@ def test_two_processes_train_and_evaluate_as_one(tmp_path):
         for entry, own in zip(detections, found[video], strict=True):
             assert own["score"] == pytest.approx(entry["score"], abs=1e-6)
             assert own["segment"] == pytest.approx(entry["segment"], abs=1e-6)
+
+
+ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9")
+BFLOAT16 = ("training.precision=bf16", "training.label_precision=bf16")
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    # With bf16 each process rounds its own gradient of the embedding to eight bits.
+    [(ONLINE, 1e-4), ((*ONLINE, *BFLOAT16), 3e-2), (BFLOAT16, 3e-2)],
+    ids=["online", "online-bf16", "bf16"],
+)
+def test_two_processes_with_online_labels_and_in_bfloat16(tmp_path, settings, tolerance):
+    data = tiny_dataset(tmp_path / "data")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(arguments(data, one, *SETTINGS, *settings)) == 0
+    train_with_two_processes(data, two, *SETTINGS, *settings)
+    for expected, found in zip(records(one), records(two), strict=True):
+        if expected["kind"] in ("losses", "refresh"):
+            for name, value in expected.items():
+                if name != "kind":
+                    assert found[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
+    first, second = (load_checkpoint(latest_checkpoint(run / "checkpoints")) for run in (one, two))
+    assert first.training["teacher"]["epochs"] == second.training["teacher"]["epochs"]
+    given = second.training["teacher"]["given"]
+    assert len(given) == (7 if "schedule.policy=online" in settings else 0)
+    for video, own in first.training["teacher"]["given"].items():
+        for labels, other in zip(own, given[video], strict=True):
+            assert (labels - other).abs().mean() < tolerance
+
+
+def train_with_two_processes(data: Path, run: Path, *settings: str) -> subprocess.CompletedProcess:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "gaufuse", *arguments(data, run, *settings)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def records(run: Path) -> list[dict]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
+import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +37,7 @@ FILES = {
     "(checkpoint.json), and what --resume needs (training.pt), after epoch NNNN",
     "metrics.json": "mAP in percent on the test videos; written when the run has ended",
     "predictions.json": "detections behind metrics.json, ActivityNet style, in seconds",
+    ".lock": "locked while a process trains here",
 }
 
 
@@ -73,6 +78,30 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         return self.root / "predictions.json"
+
+
+@contextmanager
+def locked(root: str | Path) -> Iterator[None]:
+    """No other process trains in this folder meanwhile. The lock ends with the process, however
+    that ends.
+
+    Raises:
+        ValueError: another process trains there, or the folder cannot be written to.
+    """
+    path = ensure_writable_folder(root) / ".lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"another run is going on in {root} ({file.read().strip()}): wait for its end, or "
+                "name another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
 
 
 def check_unused(folder: RunFolder, may_be_used: bool) -> None:

@@ -22,13 +22,14 @@ from gaufuse.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from gaufuse.config import Config, dump_config
+from gaufuse.config import Config, TargetPhase, dump_config
 from gaufuse.dataset import Batch, Dataset
 from gaufuse.detect import Detections, detect
 from gaufuse.distributed import Share, World
 from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, LabelStatistics, make_labels
+from gaufuse.losses import SnippetTarget
 from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
 from gaufuse.online_labels import OnlineTeacher
@@ -164,9 +165,8 @@ class Trainer:
             torch.manual_seed((config.seed + self.world.rank) * 1_000_003 + epoch)
         totals: dict[str, torch.Tensor] = {}
         phase = target_at(config, epoch)
-        label_source = self.teacher if config.schedule.policy == "online" else self.labels
         for share, batch in self._shares(order):
-            target = label_source.target(batch, phase)
+            target = self._target(share, batch, phase)
             for name, loss in self.step(batch, target, epoch, share).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
             if self.teacher.model is not None:
@@ -184,6 +184,14 @@ class Trainer:
             epoch, "time", {"epoch_seconds": seconds, "videos_per_second": len(order) / seconds}
         )
         return losses
+
+    def _target(self, share: Share, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
+        if share.count == 0 and phase.kind != "none":
+            # The step has no video for this process: what stands in for one does not count.
+            classes = batch.labels.shape[1]
+            return SnippetTarget(batch.features.new_zeros(*batch.mask.shape, classes), 0.0)
+        source = self.teacher if self.config.schedule.policy == "online" else self.labels
+        return source.target(batch, phase)
 
     def _shares(self, videos: list[int]) -> Iterator[tuple[Share, Batch]]:
         """This process's share of each step, and its videos on the device."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ from gaufuse.dataset import Dataset, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.freed_memory import keep_freed_memory
-from gaufuse.run_folder import RunFolder, check_unused, prepare_folder
+from gaufuse.run_folder import RunFolder, check_unused, locked, prepare_folder
 from gaufuse.trainer import Trainer
 
 # Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
@@ -117,22 +118,28 @@ def _train(
             initialise(planned.model, weights)
         dry_run(planned, console, options.resume or options.overwrite)
         return
-    world.first_does(lambda: prepare_folder(folder.root, options.resume, options.overwrite))
-    processes = f", {world.size} processes" if world.size > 1 else ""
-    console.print(
-        f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} test "
-        f"videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs on "
-        f"{device}{processes}"
-    )
-    trainer = Trainer(dataset, config, folder, device, console, world)
-    if weights is not None:
-        initialise(trainer.model, weights)
-    if options.resume and latest_checkpoint(folder.checkpoints) is None:
-        console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
-    elif options.resume:
-        trainer.resume()
-        console.print(f"going on after epoch {trainer.epoch}")
-    trainer.run()
+    with ExitStack() as held:
+
+        def prepare() -> None:
+            held.enter_context(locked(folder.root))
+            prepare_folder(folder.root, options.resume, options.overwrite)
+
+        world.first_does(prepare)
+        processes = f", {world.size} processes" if world.size > 1 else ""
+        console.print(
+            f"{dataset.info.name}: {len(dataset.training)} training and {len(dataset.testing)} "
+            f"test videos, {len(dataset.info.classes)} classes; {config.schedule.epochs} epochs "
+            f"on {device}{processes}"
+        )
+        trainer = Trainer(dataset, config, folder, device, console, world)
+        if weights is not None:
+            initialise(trainer.model, weights)
+        if options.resume and latest_checkpoint(folder.checkpoints) is None:
+            console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
+        elif options.resume:
+            trainer.resume()
+            console.print(f"going on after epoch {trainer.epoch}")
+        trainer.run()
 
 
 def _load(
