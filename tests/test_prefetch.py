@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_a_file_that_changes_under_a_run_is_noticed(tmp_path):
     np.save(root / "features" / f"{training.names[0]}.npy", np.zeros((3, 12), np.float32))
     with pytest.raises(ValueError, match="was changed while it was in use"):
         training.batch([0])
+
+
+def test_threads_parse_no_headers(tmp_path, monkeypatch):
+    """Python's parser, which reads them, fails now and then in several threads at once."""
+    training = load_dataset(tiny_dataset(tmp_path / "data")).training
+    monkeypatch.setattr(ast, "parse", lambda *_, **__: pytest.fail("a header was parsed"))
+    training.prepare(2, torch.device("cpu"))
+    assert sum(len(batch.videos) for batch in training.batches(2)) == len(training)
 
 
 def test_features_kept_in_memory_need_no_file(tmp_path):

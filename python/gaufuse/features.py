@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gaufuse.safe_load import load_array
+from gaufuse.safe_load import PlainArrayFile
 
 
 class FeatureFiles(Sequence[torch.Tensor]):
@@ -24,66 +25,54 @@ class FeatureFiles(Sequence[torch.Tensor]):
     """
 
     def __init__(self, paths: list[Path], dim: int, in_memory: bool = False):
-        self.paths = paths
-        self.dim = dim
         self.in_memory = in_memory
-        shapes = [_shape(path, dim) for path in paths]
-        self.lengths = [length for length, _ in shapes]
-        self._bytes = [length * dim * size for length, size in shapes]
+        self.files = [_open(path, dim) for path in paths]
+        self.lengths = [file.shape[0] for file in self.files]
         # By path: selections of the videos share them.
         self._finite: set[Path] = set()
         self._kept: dict[Path, torch.Tensor] = {}
 
     @property
     def nbytes(self) -> int:
-        return sum(self._bytes)
+        return sum(math.prod(file.shape) * file.dtype.itemsize for file in self.files)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        path = self.paths[i]
-        if path in self._kept:
-            return self._kept[path]
+        file = self.files[i]
+        if file.path in self._kept:
+            return self._kept[file.path]
         # The map is closed with the last tensor on it: thousands of videos do not need as many
         # open files.
-        array = _open(path, self.dim)
-        if len(array) != self.lengths[i]:
-            raise ValueError(f"{path} was changed while it was in use")
-        if path not in self._finite:
-            _check_finite(array, path)
-            self._finite.add(path)
+        array = file.map()
+        if file.path not in self._finite:
+            _check_finite(array, file.path)
+            self._finite.add(file.path)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
         if not self.in_memory:
             return torch.from_numpy(array)
-        self._kept[path] = torch.from_numpy(np.array(array))
-        return self._kept[path]
+        self._kept[file.path] = torch.from_numpy(np.array(array))
+        return self._kept[file.path]
 
     def select(self, videos: list[int]) -> FeatureFiles:
         """Those of the videos, in that order, sharing what was read and checked."""
         chosen = copy.copy(self)
-        chosen.paths = [self.paths[i] for i in videos]
+        chosen.files = [self.files[i] for i in videos]
         chosen.lengths = [self.lengths[i] for i in videos]
-        chosen._bytes = [self._bytes[i] for i in videos]
         return chosen
 
 
-def _shape(path: Path, dim: int) -> tuple[int, int]:
-    """Snippets, and bytes of a value."""
-    array = _open(path, dim)
-    return len(array), array.dtype.itemsize
-
-
-def _open(path: Path, dim: int) -> np.ndarray:
-    array = load_array(path, mapped=True)
-    if array.ndim != 2 or array.shape[1] != dim:
-        raise ValueError(f"{path} must have shape (snippets, {dim}), got {array.shape}")
-    if len(array) == 0:
+def _open(path: Path, dim: int) -> PlainArrayFile:
+    file = PlainArrayFile.read(path)
+    if len(file.shape) != 2 or file.shape[1] != dim:
+        raise ValueError(f"{path} must have shape (snippets, {dim}), got {file.shape}")
+    if file.shape[0] == 0:
         raise ValueError(f"{path} has no snippet; remove the video or extract its features again")
-    if array.dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"{path} must hold floats, got {array.dtype}")
-    return array
+    if file.dtype not in (np.float16, np.float32, np.float64):
+        raise ValueError(f"{path} must hold floats, got {file.dtype}")
+    return file
 
 
 def _check_finite(array: np.ndarray, path: Path) -> None:

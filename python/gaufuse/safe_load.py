@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +52,55 @@ def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     )
     shape, _, dtype = read_header(file)
     return shape, dtype
+
+
+@dataclass(frozen=True)
+class PlainArrayFile:
+    """An .npy file that holds numbers, by its header, which is read once.
+
+    NumPy parses headers with Python's own parser, and that fails now and then where several threads
+    parse at once ("AST constructor recursion depth mismatch", CPython issue 106905). Mapping the
+    data by a header that is known parses nothing.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: str  # "C" or "F"
+    offset: int  # of the data
+    state: tuple[int, int]  # of the file when its header was read: size, time of its last change
+
+    @classmethod
+    def read(cls, path: str | Path) -> PlainArrayFile:
+        """
+        Raises:
+            FileNotFoundError, ValueError: with the path and what is wrong.
+        """
+        path = Path(path)
+        array = load_array(path, mapped=True)
+        if not isinstance(array, np.memmap):
+            raise ValueError(f"{path} must hold numbers, got {array.dtype}")
+        order = "C" if array.flags.c_contiguous else "F"
+        return cls(path, array.shape, array.dtype, order, array.offset, _state(path))
+
+    def map(self) -> np.ndarray:
+        """The data, left in the file, which stays open while the array lives. It may be written to
+        in memory; the file does not change.
+
+        Raises:
+            FileNotFoundError, ValueError: the file is gone, or not the one that it was.
+        """
+        if _state(self.path) != self.state:
+            raise ValueError(f"{self.path} was changed while it was in use")
+        return np.memmap(self.path, self.dtype, "c", self.offset, self.shape, self.order)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    return found.st_size, found.st_mtime_ns
 
 
 def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
