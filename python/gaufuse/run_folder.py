@@ -30,7 +30,6 @@ from gaufuse.files import (
 FILES = {
     "config.toml": "the resolved configuration; `gaufuse train config.toml` starts the same run",
     "run.json": "this file",
-    "dataset/": "the videos in our layout, if they were given in another; further runs can use it",
     "log.jsonl": "a line per event: losses of every epoch, label refreshes, evaluations",
     "tensorboard/": "the same for TensorBoard, and times (`tensorboard --logdir RUN`)",
     "checkpoints/epoch-NNNN/": "weights (model.safetensors), classes and configuration "
@@ -39,6 +38,7 @@ FILES = {
     "predictions.json": "detections behind metrics.json, ActivityNet style, in seconds",
     ".lock": "locked while a process trains here",
 }
+CONVERTED = {"dataset/": "the videos, brought into our layout; further runs can train on it"}
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ def describe_run(
         "snippet_seconds": info.snippet_seconds,
         "videos": {name: len(subset) for name, subset in subsets.items()},
     }
-    write_json(folder.description, {"starts": starts, "data": data, "files": FILES})
+    files = FILES | (CONVERTED if folder.dataset.is_dir() else {})
+    write_json(folder.description, {"starts": starts, "data": data, "files": files})
 
 
 def _device_name(device: torch.device) -> str:
