@@ -81,7 +81,7 @@ def test_two_processes_train_and_evaluate_as_one(tmp_path):
             assert own["segment"] == pytest.approx(entry["segment"], abs=1e-6)
 
 
-ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9")
+ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9", "schedule.teacher_every=2")
 BFLOAT16 = ("training.precision=bf16", "training.label_precision=bf16")
 
 

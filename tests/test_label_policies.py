@@ -23,7 +23,7 @@ from gaufuse.trainer import Trainer
 from training_setups import run_until, short_config, tiny_dataset
 
 CPU = torch.device("cpu")
-ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9")
+ONLINE = ("schedule.policy=online", "schedule.teacher_decay=0.9", "schedule.teacher_every=2")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ class ScheduleConfig(Section):
     policy: Literal["schedule", "every", "online"] = "schedule"
     every: Count = 10
     teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
-    teacher_every: Count = 2  # a video has new labels from the teacher at every so many visits
+    teacher_every: Count = 3  # a video has new labels from the teacher at every so many visits
     target: list[TargetPhase]
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end

@@ -66,12 +66,15 @@ class Batch:
             return self
         sizes = [self.sizes[row] for row in rows]
         longest = max(sizes)
-        index = torch.tensor(rows).to(self.features.device, non_blocking=True)
+        tensors = (
+            self.features[:, :longest],
+            self.mask[:, :longest],
+            self.lengths,
+            self.labels,
+        )
+        # Not by an index tensor, which would have to be sent to the device.
         return Batch(
-            self.features[:, :longest][index],
-            self.mask[:, :longest][index],
-            self.lengths[index],
-            self.labels[index],
+            *(torch.stack([tensor[row] for row in rows]) for tensor in tensors),
             self.most_labels,
             [self.videos[row] for row in rows],
             sizes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -52,10 +51,16 @@ def _peak_resident(way: str, length: int, feature_dim: int) -> int:
     # Without gaufuse.freed_memory: what was kept from before would count as there already.
     torch.set_flush_denormal(True)
     call = Case([length] * VIDEOS, feature_dim, torch.device("cpu")).calls()[way]
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _status("VmRSS")
     call()
     call()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> int:
+    """Bytes, of Linux; getrusage's maximum would begin with that of the process that started us."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{field}:"))
 
 
 def show_memory(rows: list[dict], feature_dim: int) -> None:
