@@ -10,6 +10,7 @@ import pytest
 import field_layouts as layouts
 from gaufuse.cli.main import main
 from gaufuse.files import remove_folder
+from gaufuse.run_folder import locked
 from training_setups import SHORT
 
 SETTINGS = [part for setting in SHORT for part in ("--set", setting)]
@@ -85,6 +86,16 @@ def test_a_run_is_not_replaced_unasked(source, tmp_path, capsys):
     assert train(source, run) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert (run / "metrics.json").is_file()
+
+
+def test_the_data_set_of_a_run_in_progress_is_not_replaced(source, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(source, run) == 0
+    before = (run / "dataset" / "dataset.toml").stat()
+    with locked(run):
+        assert train(source, run, "--overwrite") == 2
+    assert "another run is going on" in capsys.readouterr().err
+    assert (run / "dataset" / "dataset.toml").stat() == before
 
 
 def test_convert_is_for_other_layouts(tmp_path, capsys):

@@ -77,11 +77,12 @@ class PlainArrayFile:
             FileNotFoundError, ValueError: with the path and what is wrong.
         """
         path = Path(path)
+        state = _state(path)
         array = load_array(path, mapped=True)
         if not isinstance(array, np.memmap):
             raise ValueError(f"{path} must hold numbers, got {array.dtype}")
         order = "C" if array.flags.c_contiguous else "F"
-        return cls(path, array.shape, array.dtype, order, array.offset, _state(path))
+        return cls(path, array.shape, array.dtype, order, array.offset, state)
 
     def map(self) -> np.ndarray:
         """The data, left in the file, which stays open while the array lives. It may be written to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gaufuse.config import Config, Step, TargetPhase
+from gaufuse.losses import LossWeights
 
 
 def value_at(steps: list[Step], epoch: int) -> float:
@@ -19,6 +20,12 @@ def label_weight_at(config: Config, epoch: int) -> float:
     loss = config.loss
     grown = loss.label_initial * loss.label_growth ** (epoch - config.schedule.base_epochs)
     return min(grown, loss.label_maximum)
+
+
+def loss_weights_at(config: Config, epoch: int) -> LossWeights:
+    return LossWeights(
+        spl=value_at(config.loss.spl_weight, epoch), label=label_weight_at(config, epoch)
+    )
 
 
 def refresh_index(config: Config, epoch: int) -> int | None:

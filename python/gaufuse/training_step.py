@@ -12,10 +12,10 @@ from torch import nn
 from gaufuse.config import Config
 from gaufuse.dataset import Batch
 from gaufuse.distributed import Share, World
-from gaufuse.losses import LossWeights, SnippetTarget
+from gaufuse.losses import SnippetTarget
 from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
-from gaufuse.schedule import label_weight_at, value_at
+from gaufuse.schedule import loss_weights_at, value_at
 from gaufuse.step_losses import StepLosses
 
 
@@ -75,9 +75,7 @@ class TrainingStep:
             batch,
             recalled,
             target,
-            LossWeights(
-                spl=value_at(config.loss.spl_weight, epoch), label=label_weight_at(config, epoch)
-            ),
+            loss_weights_at(config, epoch),
         )
         losses = {name: loss[: share.count] for name, loss in losses.items()}
         # DDP averages the processes' gradients, so that this is the sum over all their videos.

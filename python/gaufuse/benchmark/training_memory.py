@@ -11,6 +11,7 @@ import torch
 from gaufuse.benchmark.timing import peak_memory
 from gaufuse.benchmark.training_inputs import VIDEOS
 from gaufuse.benchmark.training_steps import Case
+from gaufuse.freed_memory import return_freed_memory
 
 WAYS = ("step", "literal")
 
@@ -28,7 +29,7 @@ def measure_memory(
         before = None
         for length in lengths:
             row = {"way": way, "length": length, "snippets": VIDEOS * length}
-            row["peak_bytes"] = _in_new_process(way, length, feature_dim, device)
+            row["peak_bytes"] = _peak_bytes(way, length, feature_dim, device)
             if before is not None:
                 more = row["snippets"] - before["snippets"]
                 row["bytes_a_snippet"] = (row["peak_bytes"] - before["peak_bytes"]) / more
@@ -37,7 +38,7 @@ def measure_memory(
     return rows
 
 
-def _in_new_process(way: str, length: int, feature_dim: int, device: torch.device) -> int:
+def _peak_bytes(way: str, length: int, feature_dim: int, device: torch.device) -> int:
     if device.type == "cuda":
         call = Case([length] * VIDEOS, feature_dim, device).calls()[way]
         call()
@@ -48,7 +49,7 @@ def _in_new_process(way: str, length: int, feature_dim: int, device: torch.devic
 
 
 def _peak_resident(way: str, length: int, feature_dim: int) -> int:
-    # Without gaufuse.freed_memory: what was kept from before would count as there already.
+    return_freed_memory()  # what is kept from before would count as there already
     torch.set_flush_denormal(True)
     call = Case([length] * VIDEOS, feature_dim, torch.device("cpu")).calls()[way]
     before = _status("VmRSS")

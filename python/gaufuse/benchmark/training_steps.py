@@ -9,8 +9,8 @@ import torch
 from gaufuse.benchmark.literal_step import literal_step
 from gaufuse.benchmark.timing import CpuTimer, CudaTimer
 from gaufuse.benchmark.training_inputs import CLASSES, EPOCH, RandomVideos, training_step
-from gaufuse.losses import LossWeights, SnippetTarget
-from gaufuse.schedule import label_weight_at, value_at
+from gaufuse.losses import SnippetTarget
+from gaufuse.schedule import loss_weights_at
 from gaufuse.training_step import TrainingStep
 
 WAYS = ("literal", "step", "bf16", "compile")
@@ -45,31 +45,28 @@ class Case:
         return _lazily(prepare, lambda step: step(self.batch, self.target, EPOCH))
 
     def literal(self) -> Callable[[], object]:
-        batch = self.batch
-
         def prepare() -> TrainingStep:
-            step = training_step(batch.features.shape[-1], self.device)
-            step(batch, self.target, EPOCH)
+            step = training_step(self.batch.features.shape[-1], self.device)
+            step(self.batch, self.target, EPOCH)
             return step
 
-        def call(step: TrainingStep) -> None:
-            config = step.config
-            rows, valid = step.memory.recall(batch.labels, batch.most_labels)
-            literal_step(
-                step.model,
-                step.optimizer,
-                [x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)],
-                batch.labels,
-                [row[own] for row, own in zip(rows, valid, strict=True)],
-                [x[:n] for x, n in zip(self.target.values, batch.sizes, strict=True)],
-                config,
-                LossWeights(
-                    spl=value_at(config.loss.spl_weight, EPOCH),
-                    label=label_weight_at(config, EPOCH),
-                ),
-            )
+        return _lazily(prepare, self.train_literally)
 
-        return _lazily(prepare, call)
+    def train_literally(self, step: TrainingStep) -> None:
+        """What `step` would do on the batch, as the release does it: video by video. `step` has a
+        memory already, which stays as it is."""
+        batch = self.batch
+        rows, valid = step.memory.recall(batch.labels, batch.most_labels)
+        literal_step(
+            step.model,
+            step.optimizer,
+            [x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)],
+            batch.labels,
+            [row[own] for row, own in zip(rows, valid, strict=True)],
+            [x[:n] for x, n in zip(self.target.values, batch.sizes, strict=True)],
+            step.config,
+            loss_weights_at(step.config, EPOCH),
+        )
 
     def floor(self) -> Callable[[], object]:
         """Forward and backward of Linear and ReLU on the snippets themselves, without padding."""

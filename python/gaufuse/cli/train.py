@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import torch
@@ -184,7 +184,13 @@ def _converted(source: Path, options: argparse.Namespace, world: World, console:
     check_unused(run, options.resume or options.overwrite)
     console.print(f"{source} is brought into our layout, in {run.dataset}", soft_wrap=True)
     arguments = [str(source), str(run.dataset), "--overwrite", *shlex.split(options.convert)]
-    world.first_does(lambda: convert_with(arguments, console))
+
+    def convert() -> None:
+        # A folder that is there may be one that is trained in, on the data set to be replaced.
+        with locked(run.root) if run.root.exists() else nullcontext():
+            convert_with(arguments, console)
+
+    world.first_does(convert)
     return run.dataset
 
 
