@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
+    return value
 
 
 class Section(BaseModel):
@@ -43,6 +49,10 @@ class DataConfig(Section):
 
 class ModelConfig(Section):
     embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
+    # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
+    # tell an action by themselves: how many snippets it sees, and from one to the next.
+    kernel: Annotated[Count, AfterValidator(_odd)] = 1
+    dilation: Count = 1
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale: Positive  # of cosine similarities in every score
     representatives: Count  # of a video, found by EM
