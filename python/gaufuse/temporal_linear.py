@@ -1,4 +1,4 @@
-"""A temporal convolution over packed videos, as the linear layer of a snippet and its neighbours."""
+"""A temporal convolution of packed videos: the linear layer of a snippet and its neighbours."""
 
 from __future__ import annotations
 
@@ -37,11 +37,9 @@ class TemporalLinear(nn.Linear):
         """
         if self.kernel == 1:
             return F.linear(x.flatten(0, -2), self.weight, self.bias)
-        if lengths is None:
-            videos = list(x) if x.ndim == 3 else [x]
-        else:
-            videos = list(x.split(lengths))
-        return self._convolve(videos)
+        if lengths is not None:
+            return self._convolve(list(x.split(lengths)))
+        return self._convolve(list(x) if x.ndim == 3 else [x])
 
     def _convolve(self, videos: list[torch.Tensor]) -> torch.Tensor:
         gap = videos[0].new_zeros(self.reach, videos[0].shape[-1])
