@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from gaufuse.config import DataConfig
 from gaufuse.features import FeatureFiles
 from gaufuse.prefetch import prefetch
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
@@ -231,6 +233,36 @@ def load_dataset(root: str | Path, in_memory: bool = False) -> Dataset:
             for i in range(len(subset)):
                 subset.features[i]  # reads and checks
     return Dataset(info, training, testing)
+
+
+def cross_validated(dataset: Dataset, config: DataConfig) -> Dataset:
+    """The data set whose test videos are one fold of the training videos; as it is with one fold.
+
+    Groups of videos (config.fold_group) are dealt out to the folds, largest first, each to the fold
+    that has the fewest videos: the same whatever the seed.
+
+    Raises:
+        ValueError: a name does not match fold_group, or there are fewer groups than folds.
+    """
+    if config.folds == 1:
+        return dataset
+    training, groups = dataset.training, {}
+    for video, name in enumerate(training.names):
+        match = re.match(config.fold_group or ".*", name, re.DOTALL)
+        if match is None:
+            raise ValueError(f"data.fold_group {config.fold_group!r} matches no start of {name!r}")
+        groups.setdefault(match[0], []).append(video)
+    if len(groups) < config.folds:
+        raise ValueError(
+            f"data.folds = {config.folds}, but the {len(training)} training videos make "
+            f"{len(groups)} groups: use fewer folds, or another data.fold_group"
+        )
+    folds: list[list[int]] = [[] for _ in range(config.folds)]
+    for videos in sorted(groups.values(), key=len, reverse=True):
+        min(folds, key=len).extend(videos)
+    held_out = set(folds[config.fold])
+    kept = [video for video in range(len(training)) if video not in held_out]
+    return Dataset(dataset.info, training.select(kept), training.select(sorted(held_out)))
 
 
 def load_info(root: str | Path) -> DatasetInfo:
