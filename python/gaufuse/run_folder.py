@@ -26,6 +26,7 @@ from gaufuse.files import (
     remove_leftovers,
     write_json,
 )
+from gaufuse.write_error import naming
 
 FILES = {
     "config.toml": "the resolved configuration; `gaufuse train config.toml` starts the same run",
@@ -98,9 +99,10 @@ def locked(root: str | Path) -> Iterator[None]:
                 f"another run is going on in {root} ({file.read().strip()}): wait for its end, or "
                 "name another folder"
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+        with naming(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
         yield
 
 

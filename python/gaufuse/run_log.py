@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gaufuse.files import write_text
 from gaufuse.run_folder import RunFolder
+from gaufuse.write_error import naming
 
 
 class RunLog:
@@ -23,6 +24,7 @@ class RunLog:
         folder: None for a process that does not write.
         epoch: the finished epochs; records of later ones are of a run that was cut off.
         """
+        self._folder = folder
         self._file = self._tensorboard = None
         if folder is not None:
             write_text(folder.log, _records_up_to(folder.log, epoch))
@@ -34,14 +36,17 @@ class RunLog:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with naming(self._folder.log):
+                self._file.close()
         if self._tensorboard is not None:
-            self._tensorboard.close()
+            with naming(self._folder.tensorboard):
+                self._tensorboard.close()
 
     def write(self, epoch: int, kind: str, values: dict) -> None:
         if self._file is not None:
-            self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
-            self._file.flush()
+            with naming(self._folder.log):
+                self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
+                self._file.flush()
         self.scalars(epoch, kind, values)
 
     def scalars(self, epoch: int, kind: str, values: dict) -> None:
@@ -50,12 +55,14 @@ class RunLog:
             return
         for name, value in values.items():
             if isinstance(value, (int, float)):
-                self._tensorboard.add_scalar(f"{kind}/{name}", value, epoch)
+                with naming(self._folder.tensorboard):
+                    self._tensorboard.add_scalar(f"{kind}/{name}", value, epoch)
 
     def sync(self) -> None:
         """To the disk: before a checkpoint says that these epochs are over."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with naming(self._folder.log):
+                os.fsync(self._file.fileno())
 
 
 def _records_up_to(path: Path, epoch: int) -> str:

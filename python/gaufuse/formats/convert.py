@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from gaufuse.dataset import is_safe_name
-from gaufuse.files import write_folder_atomically, write_json, write_text
+from gaufuse.files import write_folder_atomically, write_in_folder, write_json, write_text
 from gaufuse.formats.source import Source, SourceVideo
 from gaufuse.report import ProgressLine
 
@@ -233,7 +233,9 @@ def _write_video(
             video.annotation.segments.tolist(), video.annotation.labels, strict=True
         )
     ]
-    np.save(folder / "features" / f"{video.name}.npy", _stored(features, video.name, settings))
+    stored = _stored(features, video.name, settings)
+    path = folder / "features" / f"{video.name}.npy"
+    write_in_folder(path, lambda file: np.save(file, stored))
     return entry, features.shape[1]
 
 
