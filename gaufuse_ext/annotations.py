@@ -3,6 +3,7 @@
     predictions   {"results": {video: [{"segment": [start, end], "label": ..., "score": ...}]}}
     ground truth  {"database": {video: {"subset": ..., "duration": seconds,
                                         "annotations": [{"segment": ..., "label": ...}]}}}
+                  or, as Charades and MultiTHUMOS are, "actions": [[class, start, end], ...]
 
 The outer key may be left out. Seconds, which may be numbers or strings (both are about). Parsed
 into flat arrays, video by video.
@@ -60,6 +61,7 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     """
     name, table = _open(source, "ground truth", "database")
     videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
+    _check_some_have_annotations(name, table)
     if subset is None:
         return videos
     if not isinstance(subset, str):
@@ -113,7 +115,7 @@ def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
         return entry
     if not isinstance(entry, Mapping) or not isinstance(entry.get("annotations", []), list):
         raise ValueError(f'{name}: video {video!r} must be an object with a list "annotations"')
-    parsed = _parse(name, video, entry.get("annotations", []), scored=False)
+    parsed = _parse(name, video, _annotations_of(name, video, entry), scored=False)
     duration = entry.get("duration", entry.get("duration_second"))
     if duration is not None:
         duration = _number(name, video, "duration", duration)
@@ -125,6 +127,52 @@ def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
         None if subset is None else str(subset),
         duration,
     )
+
+
+def _check_some_have_annotations(name: str, table: Mapping) -> None:
+    known = ("annotations", "actions")
+    entries = [entry for entry in table.values() if isinstance(entry, Mapping)]
+    if entries and not any(key in entry for entry in entries for key in known):
+        raise ValueError(
+            f'{name}: no video has "annotations"; the first, {next(iter(table))!r}, has '
+            f"{', '.join(map(str, entries[0])) or 'nothing'}"
+        )
+
+
+def _annotations_of(name: str, video: str, entry: Mapping) -> list:
+    """An entry without any is an unlabelled video's; one with lists under other names is of a
+    layout that we do not know, and its video not free of actions."""
+    if "annotations" in entry:
+        return entry["annotations"]
+    if "actions" in entry:
+        return actions_as_annotations(name, video, entry["actions"])
+    if any(isinstance(value, (list, Mapping)) for value in entry.values()):
+        raise ValueError(
+            f'{name}: video {video!r} has no "annotations"; it has {", ".join(map(str, entry))} '
+            '(an unlabelled video has "annotations": [])'
+        )
+    return []
+
+
+def actions_as_annotations(name: str, video: str, actions: object) -> list[dict]:
+    """Charades' [[class, start, end], ...] as a list of {"segment", "label"}.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    fits = isinstance(actions, list) and all(
+        isinstance(action, (list, tuple))
+        and len(action) == 3
+        and isinstance(action[0], (str, int))
+        and not isinstance(action[0], bool)
+        for action in actions
+    )
+    if not fits:
+        raise ValueError(
+            f'{name}: video {video!r}: "actions" must be a list of [class, start, end], the class '
+            "a name or a number"
+        )
+    return [{"segment": [start, end], "label": str(label)} for label, start, end in actions]
 
 
 def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:

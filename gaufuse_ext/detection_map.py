@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from gaufuse_ext.annotations import Segments, Source, load_ground_truth, load_predictions
 from gaufuse_ext.reference.segment_iou import segment_iou
+from gaufuse_ext.text import read_text
 
 
 def threshold_range(first: float, step: float, last: float) -> tuple[float, ...]:
@@ -190,11 +191,7 @@ def _in_snippets(entry: Segments, to_integer) -> Segments:
 def _read_ambiguous(path: str | Path) -> dict[str, np.ndarray]:
     """Lines "video  start end" in seconds -> intervals (M, 2) in snippets by video."""
     intervals: dict[str, list[tuple[float, float]]] = {}
-    try:
-        lines: Iterable[str] = Path(path).read_text().splitlines()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         fields = line.split()
         if not fields:
             continue

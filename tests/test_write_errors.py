@@ -139,11 +139,13 @@ def test_training_says_which_file_and_goes_on_from_its_last_checkpoint(tmp_path,
 
 def test_a_log_on_a_full_disk(tmp_path):
     folder = prepare_folder(tmp_path / "run", False, False)
-    with pytest.raises(WriteError, match=r"log\.jsonl: .*the disk is full"):  # noqa: SIM117
-        with RunLog(folder, 0, None) as log:
-            log._file.close()
-            log._file = FULL.open("a")
-            log.write(1, "losses", {"foreground": 1.0})
+    log = RunLog(folder, 0, None)
+    log._file.close()
+    log._file = FULL.open("a")
+    with pytest.raises(WriteError, match=r"log\.jsonl: .*the disk is full"):
+        log.write(1, "losses", {"foreground": 1.0})
+    with pytest.raises(WriteError, match=r"log\.jsonl: .*the disk is full"):
+        log.__exit__()  # what could not be written is tried once more
 
 
 def test_convert_says_which_video_found_no_room(tmp_path):

@@ -28,21 +28,22 @@ def matches(path: Path, options: SourceOptions) -> bool:
     file = find_json(path, options)
     if file is None or not file.is_file():
         return False
-    _, entries = load_database(file)
+    entries = load_database(file, options).entries
     return any("fps" in entry for entry in entries.values())
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
     file = require_json(path, options)
-    annotations, entries = load_database(file)
-    folder = FeatureFolder(feature_root(path, options), options.template)
-    orientation = folder.orientation(options.orientation)
+    database = load_database(file, options)
+    annotations, entries = database.annotations, database.entries
+    folder = FeatureFolder(feature_root(path, options), options)
+    layout = folder.layout()
     videos = [
         SourceVideo(
             name,
             entry,
-            folder.reader(name, orientation),
-            _snippet_seconds(file, name, entries[name], options),
+            folder.reader(name, layout),
+            snippet_seconds(file, name, entries[name], options),
         )
         for name, entry in annotations.items()
     ]
@@ -52,11 +53,12 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         videos,
         _classes(file, entries) or classes_of(annotations),
         options.snippet_seconds,
-        features_alone=sorted(set(folder.paths) - set(annotations)),
+        features_alone=folder.without(annotations),
+        mended=database.mended,
     )
 
 
-def _snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
+def snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
     """None where the whole source has one, or a resampled video takes its share of the duration."""
     if options.feat_stride is None:
         return None

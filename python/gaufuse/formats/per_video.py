@@ -16,9 +16,10 @@ from gaufuse.formats.json_annotations import (
     feature_root,
     find_json,
     load_database,
+    own_names,
     require_json,
 )
-from gaufuse.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.formats.source import Mended, Source, SourceOptions, SourceVideo, classes_of
 from gaufuse.wtalc import load_wtalc_annotations, load_wtalc_classes
 from gaufuse_ext.annotations import VideoAnnotation
 
@@ -30,13 +31,11 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
-    annotations, classes = _load_annotations(path, options)
-    root = feature_root(path, options)
-    folder = FeatureFolder(root, options.template)
-    orientation = folder.orientation(options.orientation, otherwise="td")
+    annotations, classes, mended = _load_annotations(path, options)
+    folder = FeatureFolder(feature_root(path, options), options)
+    layout = folder.layout(otherwise="td")
     videos = [
-        SourceVideo(name, entry, folder.reader(name, orientation))
-        for name, entry in annotations.items()
+        SourceVideo(name, entry, folder.reader(name, layout)) for name, entry in annotations.items()
     ]
     return Source(
         NAME,
@@ -44,16 +43,17 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         videos,
         classes,
         options.snippet_seconds or wtalc.SNIPPET_SECONDS,
-        features_alone=sorted(set(folder.paths) - set(annotations)),
+        features_alone=folder.without(annotations),
+        mended=mended,
     )
 
 
 def _load_annotations(
     path: Path, options: SourceOptions
-) -> tuple[dict[str, VideoAnnotation], list[str]]:
+) -> tuple[dict[str, VideoAnnotation], list[str], list[Mended]]:
     arrays = wtalc.find_annotations(path, options)
     if arrays is not None:
-        annotations = load_wtalc_annotations(arrays)
-        return annotations, load_wtalc_classes(arrays) or classes_of(annotations)
-    annotations, _ = load_database(require_json(path, options))
-    return annotations, classes_of(annotations)
+        annotations = own_names(load_wtalc_annotations(arrays), arrays, options)
+        return annotations, load_wtalc_classes(arrays) or classes_of(annotations), []
+    database = load_database(require_json(path, options), options)
+    return database.annotations, classes_of(database.annotations), database.mended

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,17 @@ class SourceVideo:
 
 
 @dataclass(frozen=True)
+class Mended:
+    """A segment that was not as it must be, and what became of it."""
+
+    video: str
+    label: str
+    fault: str  # what was wrong
+    before: list[float]  # [start, end] in seconds
+    after: list[float] | None  # None: left out
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set as it was found. Nothing of its features is in memory."""
 
@@ -33,6 +45,7 @@ class Source:
     subsets: tuple[str, str] | None = None  # training and testing, where the format says so
     features_alone: list[str] = field(default_factory=list)  # features without annotations
     trimmed: list[str] = field(default_factory=list)  # videos that lost a snippet when last read
+    mended: list[Mended] = field(default_factory=list)  # by `clean`, before anything was parsed
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,23 @@ class SourceOptions:
     annotations: Path | None = None
     features: Path | None = None
     template: str = "{video}"  # of the feature files' names, without the suffix
+    annotation_template: str = "{video}"  # of the videos' names in the annotations
     orientation: str = "auto"  # "td" (snippets, dims), "dt", or "auto"
+    crops: Literal["mean"] | int | None = None  # which of features (crops, snippets, dims)
+    crop_axis: int | None = None  # None: found out
     snippet_seconds: float | None = None
     feat_stride: float | None = None  # frames between snippets
     fps: float | None = None  # of the frames that feat_stride counts, where JSON has none
+    clean: bool = False  # exchange the ends of segments that end before they start
 
 
 def classes_of(annotations: dict[str, VideoAnnotation]) -> list[str]:
-    """In alphabetical order, as the field numbers them where no list of classes says otherwise."""
-    return sorted({label for entry in annotations.values() for label in entry.labels})
+    """In alphabetical order, as the field numbers them where no list of classes says otherwise;
+    numbers in the order of their values."""
+    classes = {label for entry in annotations.values() for label in entry.labels}
+    return sorted(classes, key=int if are_numbers(classes) else None)
+
+
+def are_numbers(classes: Iterable[str]) -> bool:
+    """Whether classes are named by numbers, from 0 or 1 on."""
+    return all(label.isascii() and label.isdigit() for label in classes)

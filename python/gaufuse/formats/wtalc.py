@@ -12,8 +12,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from gaufuse.formats.json_annotations import own_names
 from gaufuse.formats.pickled_arrays import PickledArrays
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.formats.visible import visible
 from gaufuse.wtalc import is_wtalc_folder, load_wtalc_annotations, load_wtalc_classes
 
 NAME = "wtalc"
@@ -32,7 +34,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         raise FileNotFoundError(
             f"{path} has no *Features*.npy: name the features with --features FILE"
         )
-    annotations = load_wtalc_annotations(folder)
+    annotations = own_names(load_wtalc_annotations(folder), folder, options)
     arrays = PickledArrays(file)
     if len(arrays) != len(annotations):
         raise ValueError(
@@ -62,5 +64,5 @@ def find_annotations(path: Path, options: SourceOptions) -> Path | None:
 def _features(path: Path, options: SourceOptions) -> Path | None:
     if options.features is not None:
         return options.features if options.features.is_file() else None
-    found = [p for p in sorted(path.glob("*.npy")) if "features" in p.stem.lower()]
+    found = [p for p in visible(path, "*.npy") if "features" in p.stem.lower()]
     return found[0] if len(found) == 1 else None
