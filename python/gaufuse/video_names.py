@@ -73,6 +73,8 @@ class ByName(Mapping[str, T]):
 
 def take_apart(template: str, name: str) -> str | None:
     """The video's own name in one that a template such as "v_{video}" made; None if it did not."""
+    if template == "{video}":
+        return name
     before, after = split_template(template)
     longer = len(name) > len(before) + len(after)
     if not (longer and name.startswith(before) and name.endswith(after)):
