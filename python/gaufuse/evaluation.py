@@ -20,6 +20,11 @@ class DetectionScore:
     average_map: float
 
 
+def is_annotated(subset: VideoSubset) -> bool:
+    """Whether there is anything to evaluate detections on."""
+    return any(entry.labels for entry in subset.annotations.values())
+
+
 def detection_score(detections: Detections, subset: VideoSubset, config: Config) -> DetectionScore:
     evaluation = config.evaluation
     result = gx.detection_map(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -19,15 +20,23 @@ class RunLog:
     Only what a repeated run repeats is in log.jsonl; times go to TensorBoard.
     """
 
-    def __init__(self, folder: RunFolder | None, epoch: int, console: Console):
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        epoch: int,
+        console: Console,
+        evaluated: Collection[int] | None = None,
+    ):
         """Args:
         folder: None for a process that does not write.
         epoch: the finished epochs; records of later ones are of a run that was cut off.
+        evaluated: the epochs whose evaluation is over, where not all are: an evaluation that
+            was cut off is done again.
         """
         self._folder = folder
         self._file = self._tensorboard = None
         if folder is not None:
-            write_text(folder.log, _records_up_to(folder.log, epoch))
+            write_text(folder.log, _records_up_to(folder.log, epoch, evaluated))
             self._file = folder.log.open("a")
             self._tensorboard = _tensorboard(folder.tensorboard, epoch, console)
 
@@ -65,7 +74,7 @@ class RunLog:
                 os.fsync(self._file.fileno())
 
 
-def _records_up_to(path: Path, epoch: int) -> str:
+def _records_up_to(path: Path, epoch: int, evaluated: Collection[int] | None) -> str:
     """The whole lines of the log up to an epoch: a killed process may have left half of one."""
     if epoch == 0 or not path.is_file():
         return ""
@@ -73,7 +82,12 @@ def _records_up_to(path: Path, epoch: int) -> str:
     for line in path.read_text(errors="replace").splitlines():
         try:
             record = json.loads(line)
-            if record["epoch"] <= epoch:
+            again = (
+                evaluated is not None
+                and record["kind"] == "evaluation"
+                and record["epoch"] not in evaluated
+            )
+            if record["epoch"] <= epoch and not again:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue

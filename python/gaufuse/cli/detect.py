@@ -21,7 +21,7 @@ from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
 from gaufuse.detect import detect
-from gaufuse.evaluation import detection_score
+from gaufuse.evaluation import detection_score, is_annotated
 from gaufuse.files import write_json
 
 PRESET = "thumos14_release"
@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> None:
     )
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
-    score = ""
-    if any(entry.labels for entry in subset.annotations.values()):
+    score = ", no mAP, since none of them has annotations"
+    if is_annotated(subset):
         value = detection_score(results, subset, config).average_map
         score = f", average mAP {value:.2f} ({config.evaluation.protocol} protocol)"
     console.print(

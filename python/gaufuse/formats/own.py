@@ -9,6 +9,7 @@ from gaufuse.dataset import feature_path, find_annotations, load_info, own_snipp
 from gaufuse.formats.feature_files import read_features
 from gaufuse.formats.json_annotations import load_database
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo
+from gaufuse.video_names import split_template
 
 NAME = "gaufuse"
 
@@ -22,7 +23,8 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     file = find_annotations(path)
     database = load_database(file, options)
     seconds = own_snippet_seconds(file, database.entries)
-    files = {name: feature_path(path, name) for name in database.annotations}
+    before, after = split_template(options.template)
+    files = {name: feature_path(path, f"{before}{name}{after}") for name in database.annotations}
     videos = [
         SourceVideo(
             name,
