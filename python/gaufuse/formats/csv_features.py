@@ -19,10 +19,10 @@ def read_csv(path: Path) -> np.ndarray:
     text = read_text(path)
     heading, _, rest = text.partition("\n")
     delimiter = next((mark for mark in ",;\t" if mark in heading), None)
-    numbered = False
-    if not _are_numbers(heading.split(delimiter)):
+    fields, numbered = heading.split(delimiter), False
+    if not _are_numbers(fields):
         text = rest
-        numbered = heading.split(delimiter)[0].strip("\"' ") in ("", "Unnamed: 0")
+        numbered = len(fields) > 0 and fields[0].strip("\"' ") in ("", "Unnamed: 0")
     try:
         if not text.strip():
             raise ValueError("it has no line of numbers")
