@@ -151,9 +151,9 @@ def _cleaned(
     mended = [*source.mended, *(one for _, own in cleaned for one in own)]
     if not mended:
         return videos
-    counts = ", ".join(f"{n} {fault}" for fault, n in Counter(m.fault for m in mended).items())
+    counts = ", ".join(f"{fault}: {n}" for fault, n in Counter(m.fault for m in mended).items())
     first = mended[0]
-    what = f"annotations (a segment {counts}; the first: {first.label!r} of {first.video!r}, "
+    what = f"annotations ({counts}; the first: {first.label!r} of {first.video!r}, "
     if not settings.clean and any(one.fault == REVERSED for one in mended):
         raise ValueError(f"{source.path}: {len(mended)} {what}{first.before}): --clean mends them")
     if not settings.clean:
