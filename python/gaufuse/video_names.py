@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LONGEST_BYTES = 240  # of a file name's 255: ".npy" and a temporary file's mark come on top
+LONGEST_BYTES = 251  # a file's name has 255 at most, and ".npy" comes on top
 LOOKED_AT = 16  # names from which a prefix or suffix is guessed
 
 
