@@ -168,7 +168,8 @@ def test_standard_output_on_a_full_disk(command):
             text=True,
         )
     assert done.returncode == 2
-    assert done.stderr.startswith("gaufuse: error: cannot write standard output: No space left")
+    assert done.stderr.startswith("gaufuse: error: cannot write ")
+    assert "standard output: No space left on device; the disk is full" in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Collection
 from pathlib import Path
 
@@ -34,22 +35,27 @@ class RunLog:
             was cut off is done again.
         """
         self._folder = folder
+        self._hook = threading.excepthook
         self._file = self._tensorboard = None
         if folder is not None:
             write_text(folder.log, _records_up_to(folder.log, epoch, evaluated))
             self._file = folder.log.open("a")
+            threading.excepthook = _once
             self._tensorboard = _tensorboard(folder.tensorboard, epoch, console)
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            with naming(self._folder.log):
-                self._file.close()
-        if self._tensorboard is not None:
-            with naming(self._folder.tensorboard):
-                self._tensorboard.close()
+        try:
+            if self._file is not None:
+                with naming(self._folder.log):
+                    self._file.close()
+            if self._tensorboard is not None:
+                with naming(self._folder.tensorboard):
+                    self._tensorboard.close()
+        finally:
+            threading.excepthook = self._hook
 
     def write(self, epoch: int, kind: str, values: dict) -> None:
         if self._file is not None:
@@ -100,4 +106,11 @@ def _tensorboard(folder: Path, epoch: int, console: Console):
     except ImportError:
         console.print("TensorBoard is not installed: the log is in log.jsonl only")
         return None
-    return SummaryWriter(str(folder), purge_step=epoch + 1)
+    with naming(folder):
+        return SummaryWriter(str(folder), purge_step=epoch + 1)
+
+
+def _once(failed: threading.ExceptHookArgs) -> None:
+    """What its thread cannot write, TensorBoard's next call raises: no traceback besides."""
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)

@@ -51,7 +51,7 @@ def naming(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def naming_full_disks() -> Iterator[None]:
-    """For writes that nobody names, such as a table's to a standard output that is a file.
+    """For what is written without a name at hand, such as tables to standard output.
 
     Raises:
         WriteError: where a write failed for want of space.
@@ -61,9 +61,9 @@ def naming_full_disks() -> Iterator[None]:
     except WriteError:
         raise
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _REASONS:
             raise
-        raise WriteError(Path(error.filename or "standard output"), error) from error
+        raise WriteError(Path(error.filename or "a file, or standard output"), error) from error
 
 
 class CheckedOutput:

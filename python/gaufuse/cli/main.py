@@ -7,7 +7,7 @@ import os
 import sys
 
 from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
-from gaufuse.write_error import naming_full_disks
+from gaufuse.write_error import naming, naming_full_disks
 
 COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
 
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with naming_full_disks():
             status = options.run(options)
+        with naming("standard output"):
             sys.stdout.flush()  # a full disk behind it shows here, not after the exit status
     except BrokenPipeError:
         # Whoever read our output has seen enough (`gaufuse bench | head`).
