@@ -300,7 +300,7 @@ def _check_lengths(
             "--snippet-seconds S, or --resample N"
         )
     ratios = [
-        video.annotation.duration / (len(video.features()) * _seconds(source, video))
+        video.annotation.duration / (max(1, len(video.features())) * _seconds(source, video))
         for video in timed[:: max(1, len(timed) // LOOKED_AT)][:LOOKED_AT]
     ]
     ratio = float(np.median(ratios)) if ratios else 1.0
