@@ -45,13 +45,16 @@ def test_opcheck(groups, device, ragged):
     differentiable = [x.clone().requires_grad_() for x in fusion[:3]]
     opcheck(OPS.fuse_segments.default, (*differentiable, *fusion[3:]))
     opcheck(OPS.interval_membership.default, (segments, counts, lengths, 50, 0.0785, 0.9, 2))
-    opcheck(OPS.nms.default, (segments, scores, counts, 0.3))
+    opcheck(OPS.nms.default, (segments, scores, counts, 0.3, 1e-6))
     opcheck(OPS.segment_iou.default, (segments, segments[:, :7]))
-    for decay in (0, 1):
-        opcheck(OPS.soft_nms.default, (segments, scores, counts, decay, 0.5, 0.1, 0.001, 12))
+    for decay in range(4):
+        options = (decay, 0.5, 0.1, 0.01, 1e-6, 0.001, 12)
+        opcheck(OPS.soft_nms.default, (segments, scores, counts, *options))
     kept = segments[:, :7]
     kept_counts = counts.clamp(max=7) if ragged else None
-    opcheck(OPS.segment_voting.default, (kept, segments, scores, kept_counts, counts, 0.3))
+    for by_iou in (False, True):
+        voting = (kept, segments, scores, kept_counts, counts, 0.3, by_iou)
+        opcheck(OPS.segment_voting.default, voting)
     weighted_fusion = (segments, scores, counts, 0.55, 0.1, 2, 0, False)
     opcheck(OPS.weighted_segments_fusion.default, weighted_fusion)
     program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False)
