@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext.ops.nms import nms
 from gaufuse_ext.ops.segment_voting import segment_voting
 from gaufuse_ext.ops.soft_nms import soft_nms
@@ -12,6 +13,7 @@ from gaufuse_ext.ops.soft_nms import soft_nms
 LENGTH_EPSILON = 1e-6  # what ActionFormer and OpenTAD add to every length
 
 
+@works_in_forked_child
 def suppress(
     segs: torch.Tensor,
     scores: torch.Tensor,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext.compat.class_wise import LENGTH_EPSILON, suppress
 
 METHODS = ("hard", "linear", "gaussian", "gaussian_above")  # by OpenTAD's numbers
 
 
+@works_in_forked_child
 def batched_nms(
     segs: torch.Tensor,
     scores: torch.Tensor,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import kernel_threads, works_in_forked_child
 from gaufuse_ext._groups import scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.linpro import highs
@@ -83,11 +82,13 @@ class LinproLabels:
     _rows: str = field(repr=False)
 
     @property
+    @works_in_forked_child
     def status(self) -> list[LinproStatus] | LinproStatus:
         """(G,)"""
         return _per_group(self.codes, [_STATUSES[code] for code in self.codes.reshape(-1).tolist()])
 
     @property
+    @works_in_forked_child
     def relaxed(self) -> torch.Tensor:
         """(G,) bool, without waiting for the device: whose status is "relaxed"."""
         return self.codes == _RELAXED
@@ -100,6 +101,7 @@ class LinproLabels:
             self.codes, ["highs" if g in self._by_highs else "native" for g in groups]
         )
 
+    @works_in_forked_child
     def explain(self, group: int = 0) -> list[Conflict]:
         """The instances of a group whose confidences the labels do not meet, the worst first: by
         how much, and which overlapping instances pull the other way. Empty where all are met.
@@ -121,6 +123,7 @@ def _per_group(codes: torch.Tensor, values: list) -> list | object:
     return values if codes.dim() else values[0]
 
 
+@works_in_forked_child
 def linpro_labels(
     segments: torch.Tensor,
     scores: torch.Tensor,
@@ -321,7 +324,9 @@ def _solve_by_highs(
         length = instances.length(group, labels.shape[1])
         return solve_group(*arguments, length, terms, highs.solve)
 
-    for group, solution in zip(groups, _map(solve, groups), strict=True):
+    threads = min(kernel_threads(), len(groups))
+    solutions = highs.map_on_own_threads(solve, groups, threads)
+    for group, solution in zip(groups, solutions, strict=True):
         labels[group] = 0.0
         labels[group, : len(solution.labels)] = torch.from_numpy(solution.labels).to(labels)
         objective[group] = solution.objective
@@ -330,16 +335,6 @@ def _solve_by_highs(
         pivots[group] = 0
         status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
         codes[group] = _STATUSES.index(LinproStatus.RELAXED if solution.relaxed else status)
-
-
-def _map(solve: Callable[[int], Solution], groups: list[int]) -> Iterator[Solution]:
-    """On as many threads as torch has: HiGHS works without the interpreter's lock."""
-    threads = min(torch.get_num_threads(), len(groups))
-    if threads <= 1:
-        yield from map(solve, groups)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(solve, groups)
 
 
 def _allocate(scores: torch.Tensor, num_snippets: int) -> tuple[torch.Tensor, ...]:

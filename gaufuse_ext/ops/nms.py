@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import greedy_workspace, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
+@works_in_forked_child
 def nms(
     segments: torch.Tensor,
     scores: torch.Tensor,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 WEIGHTS = ("score", "score_iou")
 
 
+@works_in_forked_child
 def segment_voting(
     kept: torch.Tensor,
     segments: torch.Tensor,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
@@ -21,6 +22,7 @@ class SoftNms(NamedTuple):
     counts: torch.Tensor  # (G,) int64, selected segments of each group
 
 
+@works_in_forked_child
 def soft_nms(
     segments: torch.Tensor,
     scores: torch.Tensor,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
@@ -21,6 +22,7 @@ class Proposals(NamedTuple):
     counts: torch.Tensor  # (G,) int64
 
 
+@works_in_forked_child
 def threshold_proposals(
     cas: torch.Tensor,
     thresholds: torch.Tensor | Sequence[float],
