@@ -59,7 +59,7 @@ def test_opcheck(groups, device, ragged):
         opcheck(OPS.segment_voting.default, voting)
     weighted_fusion = (segments, scores, counts, 0.55, 0.1, 2, 0, False)
     opcheck(OPS.weighted_segments_fusion.default, weighted_fusion)
-    program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False)
+    program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False, 0)
     opcheck(
         OPS.linpro_labels.default,
         (segments, scores, weights.abs(), counts, lengths, 50, *program),
@@ -96,7 +96,9 @@ def pipeline(cas, lengths):
     voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
     weighted = gx.weighted_segments_fusion(p.segments, p.scores, p.counts, num_models=2)
     iou = gx.segment_iou(f.segments, f.segments)
-    return f.segments, f.scores, f.counts, keep, matrix, iou, *soft, voted, *weighted
+    r = gx.linpro_labels(f.segments, f.scores, cas.shape[1], f.counts, lengths=lengths)
+    found = (f.segments, f.scores, f.counts, keep, matrix, iou, *soft, voted, *weighted)
+    return *found, r.labels, r.objective, r.residual, r.codes, r.by_highs
 
 
 def one_sequence(cas):
@@ -107,7 +109,8 @@ def one_sequence(cas):
     soft = gx.soft_nms(p.segments, p.scores, p.counts, method="linear", max_output=5)
     voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
     iou = gx.segment_iou(f.segments, p.segments)
-    return f.segments, f.assignment, matrix, iou, *soft, voted
+    r = gx.linpro_labels(f.segments, f.scores, 50, f.counts, weights="exponential", lengths=40)
+    return f.segments, f.assignment, matrix, iou, *soft, voted, r.labels, r.gap
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -135,6 +138,39 @@ def assert_same_up_to_padding(found: torch.Tensor, expected: torch.Tensor) -> No
     rest = found.clone()
     rest[common] = 0
     assert set(rest.unique().tolist()) <= {0, -1}
+
+
+def label(segments, scores, counts):
+    return gx.linpro_labels(segments, scores, 200, counts)
+
+
+def test_labels_compile_with_groups_that_are_left_to_highs():
+    """Which those are only the values say; the result is whole, with what it can explain."""
+    torch._dynamo.reset()
+    segments, scores, _ = many_groups()
+    segments, scores, counts = segments[:3], scores[:3], torch.tensor([3, 200, 0])
+    expected = label(segments, scores, counts)
+    found = torch.compile(label, fullgraph=True, backend="aot_eager")(segments, scores, counts)
+    assert found.backend == expected.backend == ["native", "highs", "native"]
+    assert found.status == expected.status == ["optimal", "optimal", "empty"]
+    assert torch.equal(found.labels, expected.labels)
+    assert found.explain(1) == expected.explain(1)
+
+
+def test_proposals_have_room_for_the_worst_case_where_counts_are_not_known():
+    """Two thresholds; runs of two or more of 9 snippets: at most 2 * ((9 + 1) // (2 + 1))."""
+    torch._dynamo.reset()
+    cas = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
+    propose = torch.compile(gx.threshold_proposals, fullgraph=True, backend="eager")
+    eager, compiled = gx.threshold_proposals(cas, [0.3, 0.5]), propose(cas, [0.3, 0.5])
+    assert eager.scores.shape == (1, 4)
+    assert compiled.scores.shape == (1, 6)
+    for a, b in zip(eager, compiled, strict=True):
+        assert_same_up_to_padding(b, a)
+    room = [
+        f(cas, [0.3, 0.5], max_proposals=5).scores.shape for f in (gx.threshold_proposals, propose)
+    ]
+    assert room == [(1, 5), (1, 5)]
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

@@ -35,6 +35,11 @@ def threshold_proposals(
 ) -> Proposals:
     """Turns class activation sequences into scored proposals (paper section 3; method section 3).
 
+    Shapes differ between the CPU and elsewhere: P is the largest count of a group where it is known
+    in time (eager, on the CPU), and the worst case on CUDA, where counting would wait for the
+    device, and under torch.compile, where shapes may not depend on values. Valid entries are the
+    same to the bit; `max_proposals` gives one shape everywhere.
+
     For each threshold, every maximal run [s, e) of ``cas > threshold`` with at least `min_length`
     snippets is a proposal, in the order of thresholds, then time. Conventions are the release's:
     the stored segment is [s, e + 1]; ``inner`` is the mean of snippets s..e (clipped); the ring
@@ -49,10 +54,9 @@ def threshold_proposals(
         lengths: (G,) valid snippets of each sequence; all T by default.
         min_length: shortest run, in snippets.
         margin, margin_power: reach of the ring. RSKP: 0.25, 1.
-        max_proposals: room for proposals of a group. By default nothing is dropped: on CUDA and
-            under torch.compile the room is the worst case, H * ((T + 1) // (min_length + 1)); on
-            the CPU the proposals are counted first. If it is too small, the proposals of
-            the last thresholds are dropped.
+        max_proposals: room for proposals of a group, P. By default nothing is dropped: see above;
+            the worst case is H * ((T + 1) // (min_length + 1)). If it is too small, the proposals
+            of the last thresholds are dropped.
 
     Not differentiable: results carry no gradient.
 
