@@ -60,8 +60,17 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     """
     name, table = _open(source, "ground truth", "database")
     videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
-    if subset is None:
-        return videos
+    return videos if subset is None else choose_subset(videos, subset, name)
+
+
+def choose_subset(
+    videos: Mapping[str, VideoAnnotation], subset: str, name: str = "ground truth"
+) -> dict[str, VideoAnnotation]:
+    """The videos of one subset, upper and lower case alike.
+
+    Raises:
+        TypeError, ValueError: there is none; with those that there are. `name` says where.
+    """
     if not isinstance(subset, str):
         raise TypeError(f"subset must be a name, got {subset!r}")
     chosen = {v: a for v, a in videos.items() if (a.subset or "").lower() == subset.lower()}
@@ -71,8 +80,31 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     return chosen
 
 
+def parse_json(text: str | bytes) -> object:
+    """JSON, in which no object has a key twice: of two entries the first would be lost.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} occurs {keys.count(twice)} times in one object")
+    return table
+
+
 def read_json(path: str | Path) -> object:
-    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name."""
+    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong there; a key that an object
+            has twice is wrong.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -88,7 +120,7 @@ def read_json(path: str | Path) -> object:
     if len(data) > MAX_JSON_BYTES:
         raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
     try:
-        return json.loads(data)
+        return parse_json(data)
     except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
 
@@ -148,7 +180,7 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 f"[{start}, {end}]"
             )
         segments[i] = start, end
-        labels.append(str(entry["label"]))
+        labels.append(_label(name, video, i, entry["label"]))
         if scored:
             if "score" not in entry:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
@@ -156,9 +188,23 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     return Segments(segments, labels, scores)
 
 
+def _label(name: str, video: str, i: int, value: object) -> str:
+    """A class's name, or its id as text: whole numbers are ids."""
+    if isinstance(value, str) and value.strip():
+        return value
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if number and not isinstance(value, bool) and float(value).is_integer():
+        return str(int(value))
+    raise ValueError(
+        f"{name}: video {video!r}, entry {i}: label must be a class's name or id, got {value!r}"
+    )
+
+
 def _number(name: str, video: str, what: str, value: object) -> float:
     try:
-        number = float(value)
+        # Python takes true for 1 and "1_0" for 10.
+        strange = isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+        number = np.nan if strange else float(value)
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number):

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-import gaufuse_ext as gx
 from gaufuse import report
 from gaufuse.checkpoint import (
     Checkpoint,
@@ -26,7 +25,13 @@ from gaufuse.config import Config, TargetPhase, dump_config
 from gaufuse.dataset import Batch, Dataset
 from gaufuse.detect import Detections, detect
 from gaufuse.distributed import Share, World
-from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
+from gaufuse.evaluation import (
+    detection_score,
+    iou_thresholds,
+    selection_metric,
+    split_off,
+    validation_score,
+)
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.losses import SnippetTarget
@@ -294,11 +299,10 @@ class Trainer:
     def _write_results(self) -> dict:
         config, chosen = self.config, self._chosen()
         base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
-        thresholds = gx.threshold_range(*config.evaluation.iou_thresholds)
         metrics = {
             "map": chosen["map"],
             "average_map": chosen["average_map"],
-            "iou_thresholds": [round(threshold, 6) for threshold in thresholds],
+            "iou_thresholds": list(iou_thresholds(config.evaluation)),
             "base_map": base["map"],
             "base_average_map": base["average_map"],
             "protocol": config.evaluation.protocol,

@@ -27,6 +27,7 @@ from rich.console import Console
 from gaufuse import formats
 from gaufuse.formats.convert import ConvertSettings, convert
 from gaufuse.formats.source import SourceOptions
+from gaufuse.report import make_console
 from gaufuse_ext.annotations import read_json
 
 
@@ -101,7 +102,7 @@ def convert_with(arguments: list[str], console: Console) -> None:
 
 
 def run(options: argparse.Namespace, console: Console | None = None) -> None:
-    console = console or Console()
+    console = console or make_console()
     for name in ("snippet_seconds", "feat_stride", "fps"):
         value = getattr(options, name)
         if value is not None and not 0.0 < value < float("inf"):

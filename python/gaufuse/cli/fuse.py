@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.cli.options import add_fusion, fuse_groups
 from gaufuse.files import write_json
+from gaufuse.report import make_console
 from gaufuse.segment_groups import SegmentGroups, group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         results[video] = entries[: options.top]
     write_json(options.output, {"version": "gaufuse", "results": results})
     after = sum(map(len, results.values()))
-    Console().print(f"{before} detections in, {after} out: {options.output}")
+    make_console().print(f"{before} detections in, {after} out: {options.output}", soft_wrap=True)
 
 
 def pool(sources: list[dict[str, Segments]]) -> dict[str, Segments]:

@@ -31,7 +31,7 @@ from gaufuse.cli.options import (
     parse_thresholds,
 )
 from gaufuse.files import ensure_writable_folder, write_atomically, write_json
-from gaufuse.report import ProgressLine
+from gaufuse.report import ProgressLine, make_console
 from gaufuse.safe_load import load_array
 from gaufuse.segment_groups import group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     if not 0.0 < options.snippet_seconds < math.inf:
         raise ValueError(f"--snippet-seconds must be positive, got {options.snippet_seconds}")
-    console = Console()
+    console = make_console()
     truth = load_any_ground_truth(options.annotations) if options.annotations else None
     classes = _read_classes(options.classes) if options.classes else None
     if Path(options.input).is_dir():
