@@ -59,8 +59,18 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
             subset, with those that there are.
     """
     name, table = _open(source, "ground truth", "database")
-    videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
+    videos = parse_ground_truth(table, name)
     return videos if subset is None else choose_subset(videos, subset, name)
+
+
+def parse_ground_truth(table: Mapping, name: str) -> dict[str, VideoAnnotation]:
+    """Entries by video, however they were read, so that all are checked alike; `name` says where
+    they are from.
+
+    Raises:
+        ValueError: with the name, the video and what is wrong there.
+    """
+    return {video: _parse_video(name, video, entry) for video, entry in table.items()}
 
 
 def choose_subset(
@@ -180,7 +190,7 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 f"[{start}, {end}]"
             )
         segments[i] = start, end
-        labels.append(_label(name, video, i, entry["label"]))
+        labels.append(label_text(f"{name}: video {video!r}, entry {i}", entry["label"]))
         if scored:
             if "score" not in entry:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
@@ -188,16 +198,18 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     return Segments(segments, labels, scores)
 
 
-def _label(name: str, video: str, i: int, value: object) -> str:
-    """A class's name, or its id as text: whole numbers are ids."""
+def label_text(where: str, value: object) -> str:
+    """A class's name, or its id as text: whole numbers are ids.
+
+    Raises:
+        ValueError: neither; `where` says in which file and entry.
+    """
     if isinstance(value, str) and value.strip():
         return value
     number = isinstance(value, (int, float, np.integer, np.floating))
     if number and not isinstance(value, bool) and float(value).is_integer():
         return str(int(value))
-    raise ValueError(
-        f"{name}: video {video!r}, entry {i}: label must be a class's name or id, got {value!r}"
-    )
+    raise ValueError(f"{where}: label must be a class's name or id, got {value!r}")
 
 
 def _number(name: str, video: str, what: str, value: object) -> float:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from gaufuse.files import remove_folder, write_folder_atomically
+from gaufuse_ext.annotations import parse_json
 
 FORMAT = 2
 METADATA, WEIGHTS, TRAINING = "checkpoint.json", "model.safetensors", "training.pt"
@@ -116,7 +117,7 @@ def read_evaluations(path: str | Path) -> list[dict]:
 def _read_metadata(folder: Path) -> dict:
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_text())
+        metadata = parse_json(path.read_text())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
     except ValueError as error:

@@ -312,10 +312,15 @@ def is_safe_name(name: str) -> bool:
     return bool(name) and name[0] != "." and not set(name) & set("/\\\0")
 
 
+def annotation_files(root: Path) -> list[Path]:
+    """Where a data set's annotations may be, the first choice first."""
+    return [root / "annotations.json", root / "annotations.json.gz"]
+
+
 def find_annotations(root: Path) -> Path:
-    for name in ("annotations.json", "annotations.json.gz"):
-        if (root / name).is_file():
-            return root / name
+    for path in annotation_files(root):
+        if path.is_file():
+            return path
     raise FileNotFoundError(f"{root / 'annotations.json'} does not exist")
 
 

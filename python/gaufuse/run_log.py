@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gaufuse.files import write_text
 from gaufuse.run_folder import RunFolder
+from gaufuse_ext.annotations import parse_json
 
 
 class RunLog:
@@ -65,7 +66,7 @@ def _records_up_to(path: Path, epoch: int) -> str:
     kept = []
     for line in path.read_text(errors="replace").splitlines():
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             if record["epoch"] <= epoch:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):

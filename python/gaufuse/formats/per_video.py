@@ -13,6 +13,7 @@ from pathlib import Path
 from gaufuse.formats import wtalc
 from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
@@ -55,5 +56,6 @@ def _load_annotations(
     if arrays is not None:
         annotations = load_wtalc_annotations(arrays)
         return annotations, load_wtalc_classes(arrays) or classes_of(annotations)
-    annotations, _ = load_database(require_json(path, options))
-    return annotations, classes_of(annotations)
+    file = require_json(path, options)
+    annotations, entries = load_database(file)
+    return annotations, classes_by_id(file, entries) or classes_of(annotations)

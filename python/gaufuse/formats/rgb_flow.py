@@ -15,6 +15,7 @@ import numpy as np
 
 from gaufuse.formats.feature_files import FeatureFolder, read_features
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
@@ -34,7 +35,8 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
-    annotations, _ = load_database(require_json(path, options))
+    file = require_json(path, options)
+    annotations, entries = load_database(file)
     root = feature_root(path, options)
     streams = [_open_stream(root, stream, options) for stream in STREAMS]
     orientations = [folder.orientation(options.orientation, otherwise="td") for folder in streams]
@@ -59,7 +61,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         NAME,
         path,
         videos,
-        classes_of(annotations),
+        classes_by_id(file, entries) or classes_of(annotations),
         options.snippet_seconds or SNIPPET_SECONDS,
         features_alone=sorted(set(rgb) - set(annotations)),
         trimmed=trimmed,
