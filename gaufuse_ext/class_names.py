@@ -45,8 +45,8 @@ def _advice(found: Collection[str], known: Collection[str]) -> str:
     if any(_plain(label) in plain for label in found):
         return "names must be equal to the letter: case, spaces and underscores count, too"
     if all(re.fullmatch(r"[+-]?\d+", label) for label in found):
-        return "name the classes of those ids with a label map (gaufuse evaluate --label-map FILE)"
-    return "give each its name with a label map (gaufuse evaluate --label-map FILE)"
+        return "name the classes of those ids with a label map (--label-map FILE)"
+    return "give each its name with a label map (--label-map FILE)"
 
 
 def _plain(label: str) -> str:
@@ -64,19 +64,31 @@ def check_videos_in_common(found: Collection[str], truth: Collection[str]) -> No
         f"no predicted video has ground truth: predictions have {few(found)}, the ground truth has "
         f"{few(truth)}"
     )
-    added = _added(next(iter(found)), truth)
-    raise ValueError(f"{message}; names differ by {added!r} only" if added else message)
+    affix = differing_affix(found, truth)
+    raise ValueError(f"{message}; names differ by {affix!r} only" if affix else message)
 
 
-def _added(name: str, others: Collection[str]) -> str | None:
-    """What one of the others has before or after the name, or the name before or after it."""
-    for other in others:
-        longer, shorter = (name, other) if len(name) > len(other) else (other, name)
-        if shorter and longer.startswith(shorter):
-            return longer.removeprefix(shorter)
-        if shorter and longer.endswith(shorter):
-            return longer.removesuffix(shorter)
-    return None
+def differing_affix(names: Collection[str], others: Collection[str]) -> str | None:
+    """The prefix or suffix that names have and the others have not, or the other way round; of
+    several, that which explains most names."""
+    table = set(others)
+    first = next(iter(names), "")
+    found: Counter[tuple[str, str]] = Counter()
+    for other in table:
+        longer, shorter = (first, other) if len(first) > len(other) else (other, first)
+        for place, fits in (("before", longer.endswith), ("after", longer.startswith)):
+            if shorter and longer != shorter and fits(shorter):
+                affix = longer[: -len(shorter)] if place == "before" else longer[len(shorter) :]
+                found[place, affix] = sum(
+                    bool(table & _without_and_with(name, place, affix)) for name in names
+                )
+    return max(found, key=found.__getitem__)[1] if found else None
+
+
+def _without_and_with(name: str, place: str, affix: str) -> set[str]:
+    if place == "before":
+        return {name.removeprefix(affix), affix + name} - {name}
+    return {name.removesuffix(affix), name + affix} - {name}
 
 
 def load_label_map(path: str | Path) -> dict[str, str]:

@@ -34,7 +34,8 @@ from gaufuse.files import ensure_writable_folder, write_atomically, write_json
 from gaufuse.report import ProgressLine, make_console
 from gaufuse.safe_load import load_array
 from gaufuse.segment_groups import group_segments
-from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.annotations import Segments, VideoAnnotation, load_predictions
+from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
 
 MOST_LABELS = 1 << 22  # padded labels at a time
 
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ground truth (JSON or W-TALC folder): labels only for the classes of each video, and "
         "durations where it has them",
+    )
+    parser.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help="names of class ids, for segments whose labels are ids (`gaufuse evaluate --help`)",
     )
     parser.add_argument(
         "--classes", metavar="FILE", help="class names, one a line, in the order of the columns"
@@ -82,9 +88,13 @@ def run(options: argparse.Namespace) -> None:
         detections, lengths = _proposals_of_folder(Path(options.input), classes, options)
     else:
         detections = load_predictions(options.input)
+        if options.label_map is not None:
+            names = load_label_map(options.label_map)
+            detections = with_names(detections, names, all_of=options.input)
         detections = _in_snippets(detections, options.snippet_seconds)
         lengths = _lengths(detections, truth, options.snippet_seconds)
     if truth is not None:
+        _say_unknown_classes(console, detections, truth)
         detections = {video: _known(entry, video, truth) for video, entry in detections.items()}
     classes = classes or sorted({label for entry in detections.values() for label in entry.labels})
     labels, status = _make(detections, lengths, classes, options, console)
@@ -168,6 +178,20 @@ def _known(entry: Segments, video: str, truth: dict) -> Segments:
     keep = np.array([label in own for label in entry.labels], dtype=bool)
     labels = [label for label in entry.labels if label in own]
     return Segments(entry.segments[keep], labels, entry.scores[keep])
+
+
+def _say_unknown_classes(
+    console: Console, detections: dict[str, Segments], truth: dict[str, VideoAnnotation]
+) -> None:
+    """Such segments make no labels, whatever their scores."""
+    known = {label for entry in truth.values() for label in entry.labels}
+    unknown = unknown_classes(detections, known)
+    if unknown:
+        console.print(
+            f"left out: {sum(unknown.values())} segments of classes that {len(truth)} annotated "
+            f"videos never show: {few(unknown)}",
+            soft_wrap=True,
+        )
 
 
 def _proposals_of_folder(
