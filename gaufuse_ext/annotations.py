@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
 
 
@@ -145,6 +146,11 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
     else:
         name, data = str(source), read_json(source)
     table = data.get(key, data) if isinstance(data, Mapping) else None
+    if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
+        raise ValueError(
+            f'{name} has "{OTHER_KEY[key]}", not "{key}": were predictions and ground truth taken '
+            "for each other?"
+        )
     if not isinstance(table, Mapping):
         raise ValueError(f'{name} must be an object with "{key}", a table of videos')
     return name, table

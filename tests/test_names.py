@@ -161,3 +161,11 @@ def test_a_label_map_of_numbers_as_names(tmp_path):
     a = truth(v=[(0, 10, "BaseballPitch")])
     p = found(v=[(0, 10, 7, 0.5)])
     assert gx.detection_map(p, a, label_map=load_label_map(path)).average_map == 100.0
+
+
+def test_files_taken_for_each_other():
+    a, p = truth(v=[(0, 10, "x")]), found(v=[(0, 10, "x", 0.5)])
+    with pytest.raises(ValueError, match='predictions has "database", not "results": were pred'):
+        load_predictions(a)
+    with pytest.raises(ValueError, match='ground truth has "results", not "database": were pred'):
+        gx.detection_map(p, p)
