@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
 
 
@@ -60,10 +61,30 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
             subset, with those that there are.
     """
     name, table = _open(source, "ground truth", "database")
+    videos = parse_ground_truth(table, name)
+    return videos if subset is None else choose_subset(videos, subset, name)
+
+
+def parse_ground_truth(table: Mapping, name: str) -> dict[str, VideoAnnotation]:
+    """Entries by video, however they were read, so that all are checked alike; `name` says where
+    they are from.
+
+    Raises:
+        ValueError: with the name, the video and what is wrong there.
+    """
     videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
     _check_some_have_annotations(name, table)
-    if subset is None:
-        return videos
+    return videos
+
+
+def choose_subset(
+    videos: Mapping[str, VideoAnnotation], subset: str, name: str = "ground truth"
+) -> dict[str, VideoAnnotation]:
+    """The videos of one subset, upper and lower case alike.
+
+    Raises:
+        TypeError, ValueError: there is none; with those that there are. `name` says where.
+    """
     if not isinstance(subset, str):
         raise TypeError(f"subset must be a name, got {subset!r}")
     chosen = {v: a for v, a in videos.items() if (a.subset or "").lower() == subset.lower()}
@@ -73,8 +94,31 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     return chosen
 
 
+def parse_json(text: str | bytes) -> object:
+    """JSON, in which no object has a key twice: of two entries the first would be lost.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} occurs {keys.count(twice)} times in one object")
+    return table
+
+
 def read_json(path: str | Path) -> object:
-    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name."""
+    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong there; a key that an object
+            has twice is wrong.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -90,7 +134,7 @@ def read_json(path: str | Path) -> object:
     if len(data) > MAX_JSON_BYTES:
         raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
     try:
-        return json.loads(data)
+        return parse_json(data)
     except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
 
@@ -105,6 +149,11 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
     else:
         name, data = str(source), read_json(source)
     table = data.get(key, data) if isinstance(data, Mapping) else None
+    if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
+        raise ValueError(
+            f'{name} has "{OTHER_KEY[key]}", not "{key}": were predictions and ground truth taken '
+            "for each other?"
+        )
     if not isinstance(table, Mapping):
         raise ValueError(f'{name} must be an object with "{key}", a table of videos')
     return name, table
@@ -196,7 +245,7 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 f"[{start}, {end}]"
             )
         segments[i] = start, end
-        labels.append(str(entry["label"]))
+        labels.append(label_text(f"{name}: video {video!r}, entry {i}", entry["label"]))
         if scored:
             if "score" not in entry:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
@@ -204,9 +253,25 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     return Segments(segments, labels, scores)
 
 
+def label_text(where: str, value: object) -> str:
+    """A class's name, or its id as text: whole numbers are ids.
+
+    Raises:
+        ValueError: neither; `where` says in which file and entry.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if number and not isinstance(value, bool) and float(value).is_integer():
+        return str(int(value))
+    raise ValueError(f"{where}: label must be a class's name or id, got {value!r}")
+
+
 def _number(name: str, video: str, what: str, value: object) -> float:
     try:
-        number = float(value)
+        # Python takes true for 1 and "1_0" for 10.
+        strange = isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+        number = np.nan if strange else float(value)
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number):

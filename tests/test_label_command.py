@@ -105,7 +105,7 @@ def test_segments_past_the_videos_end_are_told(tmp_path, capsys):
     found = write_json(tmp_path / "p.json", {"results": {"v": entries}})
     truth = annotations(tmp_path / "gt.json", "v", duration=6.4)
     said = succeed(capsys, found, "-o", tmp_path / "out", "--annotations", truth)
-    assert "1 with segments past their end, which label nothing: v" in said
+    assert "1 with segments past their end, which label nothing: 'v'" in said
     assert np.load(tmp_path / "out" / "v.npy").shape == (10, 1)
 
 
@@ -294,6 +294,25 @@ def test_names_that_differ_by_a_prefix_or_suffix(tmp_path, capsys, ours, theirs,
         assert np.load(tmp_path / "out" / f"{name}.npy").max() > 0.5
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "option"),
+    [
+        ("v_{}", "{}", "--template 'v_{video}'"),
+        ("{}", "v_{}.mp4", "--annotation-template 'v_{video}.mp4'"),
+    ],
+)
+def test_an_evaluation_of_names_that_differ_by_a_prefix(tmp_path, capsys, ours, theirs, option):
+    names = ["abc", "xyz-1", "QOlSCBRmfWY"]
+    found = proposals(tmp_path / "p.json", *(ours.format(name) for name in names))
+    truth = annotations(tmp_path / "gt.json", *(theirs.format(name) for name in names))
+    command = ["evaluate", str(found), str(truth)]
+    assert main(command) == 2
+    assert f"say {option}" in capsys.readouterr().err
+    flag, value = option.split()
+    assert main([*command, flag, value.strip("'"), "--json", str(tmp_path / "m.json")]) == 0
+    assert json.loads((tmp_path / "m.json").read_text())["average_map"] == 100.0
+
+
 def test_names_that_have_nothing_in_common(tmp_path, capsys):
     found = proposals(tmp_path / "p.json", "one", "two")
     truth = annotations(tmp_path / "gt.json", "Three", "FOUR")
@@ -309,7 +328,7 @@ def test_some_names_that_match_nothing_are_left_out_and_told(tmp_path, capsys):
     found = proposals(tmp_path / "p.json", "one", "two")
     truth = annotations(tmp_path / "gt.json", "two", "three")
     said = succeed(capsys, found, "-o", tmp_path / "out", "--annotations", truth)
-    assert "1 left out, without annotations: one" in said
+    assert "1 left out, without annotations: 'one'" in said
     assert not (tmp_path / "out" / "one.npy").exists()
     assert np.load(tmp_path / "out" / "two.npy").max() > 0.5
 
@@ -334,7 +353,7 @@ def test_an_unlabelled_video_is_told(tmp_path, capsys):
     table["database"]["two"]["annotations"] = []
     write_json(path, table)
     said = succeed(capsys, found, "-o", tmp_path / "out", "--annotations", path)
-    assert "1 annotated with no class, all labels zero: two" in said
+    assert "1 annotated with no class, all labels zero: 'two'" in said
 
 
 def test_names_in_another_unicode_form(tmp_path, capsys):

@@ -9,7 +9,6 @@ A folder appears whole or not at all, so those that are there can be read.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from gaufuse.files import remove_folder, write_folder_atomically, write_in_folder, write_json
+from gaufuse_ext.annotations import parse_json
 
 FORMAT = 2
 METADATA, WEIGHTS, TRAINING = "checkpoint.json", "model.safetensors", "training.pt"
@@ -125,7 +125,7 @@ def read_evaluations(path: str | Path) -> list[dict]:
 def _read_metadata(folder: Path) -> dict:
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_text())
+        metadata = parse_json(path.read_text())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
     except ValueError as error:

@@ -14,8 +14,8 @@ from gaufuse.divergence import LARGE
 from gaufuse.formats.visible import is_visible
 from gaufuse.report import ProgressLine
 from gaufuse.safe_load import load_array
-from gaufuse.video_names import same_form, template_between
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.name_templates import same_form, template_between
 
 # Features end up to a snippet window before or after the video, whatever extracted them.
 LENGTH_TOLERANCE = 0.05  # of the duration

@@ -326,10 +326,15 @@ def feature_path(root: Path, name: str) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
+def annotation_files(root: Path) -> list[Path]:
+    """Where a data set's annotations may be, the first choice first."""
+    return [root / "annotations.json", root / "annotations.json.gz"]
+
+
 def find_annotations(root: Path) -> Path:
-    for name in ("annotations.json", "annotations.json.gz"):
-        if (root / name).is_file():
-            return root / name
+    for path in annotation_files(root):
+        if path.is_file():
+            return path
     raise FileNotFoundError(f"{root / 'annotations.json'} does not exist")
 
 

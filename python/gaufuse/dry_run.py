@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from gaufuse.benchmark.timing import wait_for
 from gaufuse.checkpoint import latest_checkpoint
@@ -37,11 +38,13 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
     def table(self) -> Table:
-        table = Table("", "", title="dry run", show_header=False)
+        table = Table(title="dry run", show_header=False)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
         for name, value in self.rows:
             table.add_row(name, value)
         for problem in self.problems:
-            table.add_row("[red]problem[/red]", problem)
+            table.add_row(Text("problem", style="red"), problem)
         return table
 
 

@@ -10,8 +10,10 @@ from gaufuse.annotation_sources import load_any_ground_truth
 from gaufuse.dataset import feature_path, find_annotations, load_info, own_snippet_seconds
 from gaufuse.safe_load import PlainArrayFile
 from gaufuse.snippet_count import snippet_count
-from gaufuse.video_names import ByName, mismatch_hint, split_template, take_apart
+from gaufuse.video_names import ByName
 from gaufuse_ext.annotations import VideoAnnotation, read_json
+from gaufuse_ext.class_names import few
+from gaufuse_ext.name_templates import by_own_names, mismatch_hint
 
 SNIPPET_SECONDS = 16.0 / 25.0
 
@@ -33,20 +35,13 @@ class LabelAnnotations:
         Raises:
             FileNotFoundError, ValueError: with the path and what is wrong.
         """
-        split_template(template, "--annotation-template")
+        option = "--annotation-template"
         truth = load_any_ground_truth(source)
-        own = {name: take_apart(template, name) for name in truth}
-        strange = [name for name, short in own.items() if short is None]
-        if strange:
-            raise ValueError(
-                f"{source}: video {strange[0]!r} does not look like {template!r} "
-                "(--annotation-template)"
-            )
         seconds = _snippet_seconds(source, truth)
         return cls(
             source,
-            ByName({own[name]: entry for name, entry in truth.items()}, source),
-            ByName({own[name]: value for name, value in seconds.items()}, source),
+            ByName(by_own_names(truth, template, source, option), source),
+            ByName(by_own_names(seconds, template, source, option), source),
         )
 
     def check_names(self, videos: Collection[str], source: object) -> list[str]:
@@ -78,8 +73,8 @@ class LabelAnnotations:
         unknown = [label for label in found if label not in classes]
         if found and len(unknown) == len(found):
             raise ValueError(
-                f"no class of {self.source} ({_few(unknown)}) is among those of the input "
-                f"({_few(classes)}): name them alike"
+                f"no class of {self.source} ({few(unknown)}) is among those of the input "
+                f"({few(classes)}): name them alike"
             )
         return unknown
 
@@ -118,9 +113,3 @@ def _snippet_seconds(source: Path, truth: dict[str, VideoAnnotation]) -> dict[st
     own = own_snippet_seconds(path, data.get("database", data))
     every = {} if info.snippet_seconds is None else dict.fromkeys(truth, info.snippet_seconds)
     return every | own
-
-
-def _few(names: Iterable[str], count: int = 3) -> str:
-    names = list(names)
-    shown = ", ".join(map(repr, names[:count]))
-    return shown + (f" and {len(names) - count} more" if len(names) > count else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import fcntl
-import json
 import os
 import platform
 import shlex
@@ -27,6 +26,7 @@ from gaufuse.files import (
     write_json,
 )
 from gaufuse.write_error import naming
+from gaufuse_ext.annotations import parse_json
 
 FILES = {
     "config.toml": "the resolved configuration; `gaufuse train config.toml` starts the same run",
@@ -154,7 +154,7 @@ def describe_run(
     starts = []
     if start_epoch:
         try:
-            starts = json.loads(folder.description.read_text())["starts"]
+            starts = parse_json(folder.description.read_text())["starts"]
         except (OSError, ValueError, KeyError, TypeError):
             starts = []  # it only informs
     starts.append(

@@ -13,6 +13,7 @@ from rich.console import Console
 from gaufuse.files import write_text
 from gaufuse.run_folder import RunFolder
 from gaufuse.write_error import naming
+from gaufuse_ext.annotations import parse_json
 
 
 class RunLog:
@@ -87,7 +88,7 @@ def _records_up_to(path: Path, epoch: int, evaluated: Collection[int] | None) ->
     kept = []
     for line in path.read_text(errors="replace").splitlines():
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             again = (
                 evaluated is not None
                 and record["kind"] == "evaluation"

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-import gaufuse_ext as gx
 from gaufuse import report
 from gaufuse.checkpoint import (
     Checkpoint,
@@ -30,6 +29,7 @@ from gaufuse.distributed import Share, World
 from gaufuse.divergence import not_finite
 from gaufuse.evaluation import (
     detection_score,
+    iou_thresholds,
     is_annotated,
     selection_metric,
     split_off,
@@ -324,11 +324,10 @@ class Trainer:
     def _write_results(self) -> dict:
         config, chosen = self.config, self._chosen()
         base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
-        thresholds = gx.threshold_range(*config.evaluation.iou_thresholds)
         metrics = {
             "map": chosen["map"],
             "average_map": chosen["average_map"],
-            "iou_thresholds": [round(threshold, 6) for threshold in thresholds],
+            "iou_thresholds": list(iou_thresholds(config.evaluation)),
             "base_map": base["map"],
             "base_average_map": base["average_map"],
             "protocol": config.evaluation.protocol,

@@ -31,6 +31,7 @@ from gaufuse.formats.classes import with_classes
 from gaufuse.formats.convert import ConvertSettings, convert
 from gaufuse.formats.source import SourceOptions
 from gaufuse.name_lists import read_class_names, read_names, read_table
+from gaufuse.report import make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +134,7 @@ def convert_with(arguments: list[str], console: Console) -> None:
 
 
 def run(options: argparse.Namespace, console: Console | None = None) -> None:
-    console = console or Console()
+    console = console or make_console()
     for name in ("snippet_seconds", "feat_stride", "fps"):
         value = getattr(options, name)
         if value is not None and not 0.0 < value < float("inf"):

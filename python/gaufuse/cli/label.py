@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -43,10 +43,12 @@ from gaufuse.label_files import activation_files, check_output, read_activations
 from gaufuse.label_pipeline import labels_of, temperature_at
 from gaufuse.name_lists import read_class_names
 from gaufuse.postprocess import Groups
-from gaufuse.report import ProgressLine
+from gaufuse.report import ProgressLine, make_console
 from gaufuse.segment_groups import group_segments
-from gaufuse.video_names import check_safe_names, split_template, take_apart
+from gaufuse.video_names import check_safe_names
 from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
+from gaufuse_ext.name_templates import by_own_names
 
 MOST_LABELS = 1 << 22  # padded labels at a time
 PRESET = "thumos14"
@@ -75,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ground truth (JSON, W-TALC folder, data set folder): labels only for the classes of "
         "each video, and durations where it has them",
+    )
+    parser.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help="names of class ids, for segments whose labels are ids (`gaufuse evaluate --help`)",
     )
     parser.add_argument(
         "--classes", metavar="FILE", help="class names, one a line, in the order of the columns"
@@ -124,8 +131,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"--snippet-seconds must be positive, got {seconds}")
     if options.refresh < 1:
         raise ValueError(f"--refresh counts from 1, got {options.refresh}")
-    split_template(options.template)
-    console = Console()
+    console = make_console()
     config = _configuration(options)
     truth = None
     if options.annotations:
@@ -145,7 +151,6 @@ def run(options: argparse.Namespace) -> None:
     console.print(
         f"labels of {len(made.labels)} videos ({counts or 'no'} groups of a class and a video): "
         f"{options.output}",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -171,7 +176,7 @@ def _of_activations(
     console: Console,
 ) -> Made:
     temperature = temperature_at(config.labels, options.refresh - 1)
-    files = dict(_named(activation_files(Path(options.input)).items(), options))
+    files = _named(activation_files(Path(options.input)), options)
     files = _annotated(files, truth, classes, options, console)
     check_output(Path(options.output), list(files))
     status: Counter[str] = Counter()
@@ -217,7 +222,11 @@ def _of_segments(
     options: argparse.Namespace,
     console: Console,
 ) -> Made:
-    detections = dict(_named(load_predictions(options.input).items(), options))
+    detections = _named(load_predictions(options.input), options)
+    if options.label_map is not None:
+        detections = with_names(detections, load_label_map(options.label_map), all_of=options.input)
+    if truth is not None:
+        _say_unknown_classes(console, detections, truth)
     found = sorted({label for entry in detections.values() for label in entry.labels})
     detections = _annotated(detections, truth, found, options, console)
     check_output(Path(options.output), list(detections))
@@ -303,21 +312,15 @@ def _fusion(options: argparse.Namespace) -> argparse.Namespace:
     )
 
 
-def _named(items: Iterable[tuple[str, T]], options: argparse.Namespace) -> Iterator[tuple[str, T]]:
+def _named(items: Mapping[str, T], options: argparse.Namespace) -> dict[str, T]:
     """By the videos' own names.
 
     Raises:
         ValueError: a name that --template did not make, or that cannot be a file's.
     """
-    for name, item in items:
-        own = take_apart(options.template, name)
-        if own is None:
-            raise ValueError(
-                f"{options.input}: video {name!r} does not look like {options.template!r} "
-                "(--template)"
-            )
-        check_safe_names([own], options.input)
-        yield own, item
+    named = by_own_names(items, options.template, options.input, "--template")
+    check_safe_names(named, options.input)
+    return named
 
 
 def _annotated(
@@ -333,19 +336,19 @@ def _annotated(
     absent = set(truth.check_names(list(items), options.input))
     kept = {video: item for video, item in items.items() if video not in absent}
     if absent:
-        _say(console, f"left out, without annotations: {_few(sorted(absent))}", len(absent))
+        _say(console, f"left out, without annotations: {few(sorted(absent))}", len(absent))
     unlabelled = [video for video in kept if not truth.videos[video].labels]
     if unlabelled:
         _say(
             console,
-            f"annotated with no class, all labels zero: {_few(unlabelled)}",
+            f"annotated with no class, all labels zero: {few(unlabelled)}",
             len(unlabelled),
         )
     unknown = truth.check_classes(kept, classes)
     if unknown:
         _say(
             console,
-            f"classes of the annotations are not in the input: {_few(unknown)}",
+            f"classes of the annotations are not in the input: {few(unknown)}",
             len(unknown),
         )
     return kept
@@ -378,7 +381,7 @@ def _note_late_segments(
 ) -> None:
     late = [v for v, entry in detections.items() if (entry.segments[:, 0] >= lengths[v]).any()]
     if late:
-        _say(console, f"with segments past their end, which label nothing: {_few(late)}", len(late))
+        _say(console, f"with segments past their end, which label nothing: {few(late)}", len(late))
 
 
 def _of_classes(entry: Segments, classes: set[str]) -> Segments:
@@ -399,10 +402,24 @@ def _range(text: str) -> list[float]:
     return [numbers[0], step, numbers[-1]]
 
 
+def _say_unknown_classes(
+    console: Console, detections: dict[str, Segments], truth: LabelAnnotations
+) -> None:
+    """Such segments make no labels, whatever their scores.
+
+    Raises:
+        ValueError: all are such.
+    """
+    truth.check_names(list(detections), "the input")
+    known = {label for entry in truth.videos.values() for label in entry.labels}
+    unknown = unknown_classes(detections, known)
+    if unknown:
+        console.print(
+            f"left out: {sum(unknown.values())} segments of classes that {len(truth.videos)} "
+            f"annotated videos never show: {few(unknown)}",
+            soft_wrap=True,
+        )
+
+
 def _say(console: Console, what: str, count: int) -> None:
-    console.print(f"{count} {what}", markup=False, soft_wrap=True)
-
-
-def _few(names: list[str], count: int = 5) -> str:
-    shown = ", ".join(names[:count])
-    return shown + (f" and {len(names) - count} more" if len(names) > count else "")
+    console.print(f"{count} {what}", soft_wrap=True)

@@ -9,7 +9,7 @@ import torch
 
 from gaufuse.config import LinproConfig
 from gaufuse.segment_groups import SegmentGroups
-from gaufuse_ext import build_info, fuse_segments, threshold_range
+from gaufuse_ext import build_info, fuse_segments, thresholds
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
 
 LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
@@ -116,13 +116,18 @@ def linpro_given(options: argparse.Namespace) -> dict[str, str | float]:
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """first:step:last, or numbers with commas."""
+    """first:step:last as numpy.arange makes it, or numbers with commas."""
+    return _parse_thresholds(text, "thumos")
+
+
+def check_thresholds(text: str) -> str:
+    """The same of tIoU, as text: each protocol makes other numbers of first, step and last."""
+    _parse_thresholds(text, "activitynet")
+    return text
+
+
+def _parse_thresholds(text: str, protocol: str) -> tuple[float, ...]:
     try:
-        if ":" in text:
-            first, step, last = map(float, text.split(":"))
-            return threshold_range(first, step, last)
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected first:step:last or numbers with commas, got {text!r}"
-        ) from None
+        return thresholds.parse_thresholds(text, protocol)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -17,7 +17,8 @@ from gaufuse.files import write_folder_atomically, write_in_folder, write_json, 
 from gaufuse.formats.clean import REVERSED, clean_annotation
 from gaufuse.formats.source import Mended, Source, SourceVideo
 from gaufuse.report import ProgressLine
-from gaufuse.video_names import ByName, check_safe_names, mismatch_hint, same_form
+from gaufuse.video_names import ByName, check_safe_names
+from gaufuse_ext.name_templates import mismatch_hint, same_form
 
 # Videos whose lengths are compared with their durations before anything is written.
 LOOKED_AT = 16

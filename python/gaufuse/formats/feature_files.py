@@ -19,7 +19,8 @@ from gaufuse.formats.hdf5_features import arrays_in, read_hdf5
 from gaufuse.formats.source import ReadFeatures, SourceOptions
 from gaufuse.formats.visible import is_visible
 from gaufuse.safe_load import load_array, load_pickle
-from gaufuse.video_names import ByName, split_template, take_apart
+from gaufuse.video_names import ByName
+from gaufuse_ext.name_templates import split_template, take_apart
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".pkl", ".csv", *HDF5)

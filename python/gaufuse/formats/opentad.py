@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
@@ -51,7 +52,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         NAME,
         path,
         videos,
-        _classes(file, entries) or classes_of(annotations),
+        classes_by_id(file, entries) or classes_of(annotations),
         options.snippet_seconds,
         features_alone=folder.without(annotations),
         mended=database.mended,
@@ -66,25 +67,3 @@ def snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOption
     if not isinstance(fps, int | float) or not 0.0 < fps < 1e6:
         raise ValueError(f"{file}: video {name!r} has fps {fps!r}; say --fps")
     return options.feat_stride / fps
-
-
-def _classes(file: Path, entries: Mapping[str, Mapping]) -> list[str] | None:
-    """In the order of label_id, where every annotation has one.
-
-    Raises:
-        ValueError: one label_id for two classes, or the other way round.
-    """
-    ids: dict[str, int] = {}
-    for name, entry in entries.items():
-        for annotation in entry.get("annotations", []):
-            number, label = annotation.get("label_id"), str(annotation["label"])
-            if not isinstance(number, int):
-                return None
-            if ids.setdefault(label, number) != number:
-                raise ValueError(
-                    f"{file}: video {name!r} gives class {label!r} label_id {number}, others "
-                    f"{ids[label]}"
-                )
-    if len(set(ids.values())) != len(ids):
-        raise ValueError(f"{file}: two classes have the same label_id")
-    return sorted(ids, key=ids.get)

@@ -9,7 +9,7 @@ from gaufuse.dataset import feature_path, find_annotations, load_info, own_snipp
 from gaufuse.formats.feature_files import read_features
 from gaufuse.formats.json_annotations import load_database
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo
-from gaufuse.video_names import split_template
+from gaufuse_ext.name_templates import split_template
 
 NAME = "gaufuse"
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from gaufuse.formats import wtalc
 from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
+    database_of,
     feature_root,
     find_json,
     load_database,
-    own_names,
     require_json,
 )
 from gaufuse.formats.source import Mended, Source, SourceOptions, SourceVideo, classes_of
-from gaufuse.wtalc import load_wtalc_annotations, load_wtalc_classes
+from gaufuse.wtalc import load_wtalc_classes, wtalc_entries
 from gaufuse_ext.annotations import VideoAnnotation
 
 NAME = "per_video"
@@ -53,7 +54,10 @@ def _load_annotations(
 ) -> tuple[dict[str, VideoAnnotation], list[str], list[Mended]]:
     arrays = wtalc.find_annotations(path, options)
     if arrays is not None:
-        annotations = own_names(load_wtalc_annotations(arrays), arrays, options)
-        return annotations, load_wtalc_classes(arrays) or classes_of(annotations), []
-    database = load_database(require_json(path, options), options)
-    return database.annotations, classes_of(database.annotations), database.mended
+        database = database_of(wtalc_entries(arrays), arrays, options)
+        classes = load_wtalc_classes(arrays) or classes_of(database.annotations)
+        return database.annotations, classes, database.mended
+    file = require_json(path, options)
+    database = load_database(file, options)
+    classes = classes_by_id(file, database.entries) or classes_of(database.annotations)
+    return database.annotations, classes, database.mended

@@ -20,6 +20,7 @@ from gaufuse.formats.feature_files import (
     read_features,
 )
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
@@ -40,7 +41,8 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
-    database = load_database(require_json(path, options), options)
+    file = require_json(path, options)
+    database = load_database(file, options)
     annotations = database.annotations
     root = feature_root(path, options)
     streams = [_open_stream(root, stream, options) for stream in STREAMS]
@@ -66,7 +68,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         NAME,
         path,
         videos,
-        classes_of(annotations),
+        classes_by_id(file, database.entries) or classes_of(annotations),
         options.snippet_seconds or SNIPPET_SECONDS,
         features_alone=streams[0].without(annotations),
         trimmed=trimmed,

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.class_names import few
 
 ReadFeatures = Callable[[], np.ndarray]  # (T, D) floats, read when it is called
 
@@ -46,6 +47,23 @@ class Source:
     features_alone: list[str] = field(default_factory=list)  # features without annotations
     trimmed: list[str] = field(default_factory=list)  # videos that lost a snippet when last read
     mended: list[Mended] = field(default_factory=list)  # by `clean`, before anything was parsed
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: a class twice, or one of a video that is not among the classes.
+        """
+        twice = next((label for label in self.classes if self.classes.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{self.path}: class {twice!r} is listed twice")
+        known = set(self.classes)
+        for video in self.videos:
+            for label in video.annotation.labels:
+                if label not in known:
+                    raise ValueError(
+                        f"{self.path}: video {video.name!r} has class {label!r}, which is not "
+                        f"among the classes listed: {few(self.classes)}"
+                    )
 
 
 @dataclass(frozen=True)
