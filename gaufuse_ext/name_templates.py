@@ -67,14 +67,25 @@ def template_between(short: Collection[str], long: Collection[str]) -> str | Non
     ordered = sorted(short, key=lambda name: (-len(name), name))
     for name in ordered[:: max(1, len(ordered) // LOOKED_AT)][:LOOKED_AT]:
         for other in long:
-            at = other.find(name)
-            if at >= 0 and other != name:
-                votes[other[:at], other[at + len(name) :]] += 1
-    for (before, after), _ in votes.most_common(3):
-        found = sum(f"{before}{name}{after}" in long for name in short)
-        if 2 * found >= min(len(short), len(long)):
-            return f"{before}{{video}}{after}"
-    return None
+            if other != name:
+                votes.update(_surroundings(name, other))
+    found = {
+        (before, after): sum(f"{before}{name}{after}" in long for name in short)
+        for (before, after), _ in votes.most_common(LOOKED_AT)
+    }
+    best = max(found, key=found.__getitem__, default=None)
+    if best is None or 2 * found[best] < min(len(short), len(long)):
+        return None
+    return f"{best[0]}{{video}}{best[1]}"
+
+
+def _surroundings(name: str, other: str) -> list[tuple[str, str]]:
+    """What is before and after a name, wherever another one holds it."""
+    at, found = other.find(name) if name else -1, []
+    while at >= 0:
+        found.append((other[:at], other[at + len(name) :]))
+        at = other.find(name, at + 1)
+    return found
 
 
 def mismatch_hint(
@@ -91,17 +102,19 @@ def mismatch_hint(
         option: takes the template by which `names` are made of the others; option_of_others: the
             other way round.
     """
+    shown = f": {where} with {_few(names)}, {where_others} with {_few(others)}"
     template = template_between(others, names)
     if template is not None:
-        return f"; the names of {where} look like {template}: say {option} '{template}'"
+        return f"{shown}; the names of {where} look like {template}: say {option} '{template}'"
     template = template_between(names, others)
     if template is not None:
-        return f"; the names of {where_others} look like {template}: say {option_of_others} " + (
+        return (
+            f"{shown}; the names of {where_others} look like {template}: say {option_of_others} "
             f"'{template}'"
         )
     if {name.casefold() for name in names} & {name.casefold() for name in others}:
-        return "; some differ in upper and lower case only: rename them"
-    return f"; {where} has {_few(names)}, {where_others} {_few(others)}"
+        return f"{shown}; some differ in upper and lower case only: rename them"
+    return shown
 
 
 def _few(names: Collection[str]) -> str:
