@@ -24,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from gaufuse_ext.text import read_text
+
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -350,7 +352,7 @@ def _read_preset(name: str) -> dict:
 
 def _read_file(path: Path) -> dict:
     try:
-        text = path.read_text()
+        text = read_text(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is neither a file nor a preset ({', '.join(presets())})"

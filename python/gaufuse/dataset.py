@@ -12,7 +12,8 @@ import copy
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ import torch
 from gaufuse.config import DataConfig
 from gaufuse.features import FeatureFiles
 from gaufuse.prefetch import prefetch
+from gaufuse.video_names import check_safe_names
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
+from gaufuse_ext.text import read_text
 
 EAGER_BYTES = 256 << 20
 FIELDS = {  # of dataset.toml; how long a snippet is, is checked apart
@@ -97,7 +100,7 @@ class VideoSubset:
         self.info = info
         self.names = names
         self.annotations = {name: videos[name] for name in names}
-        paths = [info.root / "features" / f"{name}.npy" for name in names]
+        paths = [feature_path(info.root, name) for name in names]
         self.features = FeatureFiles(paths, info.feature_dim, in_memory)
         self.snippet_seconds = self._snippet_seconds(own_seconds or {})
         self.labels = torch.zeros(len(names), len(info.classes))
@@ -268,7 +271,7 @@ def cross_validated(dataset: Dataset, config: DataConfig) -> Dataset:
 def load_info(root: str | Path) -> DatasetInfo:
     path = Path(root) / "dataset.toml"
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {root} is not a data set folder") from None
     except tomllib.TOMLDecodeError as error:
@@ -326,28 +329,44 @@ def load_annotations(info: DatasetInfo) -> tuple[dict[str, VideoAnnotation], dic
         truth = load_ground_truth({"database": table})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    check_safe_names(table, path)
+    return truth, own_snippet_seconds(path, table)
+
+
+def own_snippet_seconds(path: Path, table: Mapping[str, Mapping]) -> dict[str, float]:
+    """The length of a snippet of those videos whose entries have their own.
+
+    Raises:
+        ValueError: one that is not positive.
+    """
     seconds = {}
     for name, entry in table.items():
-        if not is_safe_name(name):
-            raise ValueError(f"{path}: video name {name!r} cannot be a file's name")
         own = entry.get("snippet_seconds")
         if own is None:
             continue
         if not isinstance(own, int | float) or not 0.0 < own < math.inf:
             raise ValueError(f"{path}: video {name!r}: snippet_seconds must be positive: {own!r}")
         seconds[name] = float(own)
-    return truth, seconds
+    return seconds
 
 
-def is_safe_name(name: str) -> bool:
-    """Whether a video's name is one path component: names come from files that are not trusted."""
-    return bool(name) and name[0] != "." and not set(name) & set("/\\\0")
+def feature_path(root: Path, name: str) -> Path:
+    """A video's feature file, in whichever Unicode form its name was written."""
+    folder = root / "features"
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    paths = [folder / f"{form}.npy" for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def annotation_files(root: Path) -> list[Path]:
+    """Where a data set's annotations may be, the first choice first."""
+    return [root / "annotations.json", root / "annotations.json.gz"]
 
 
 def find_annotations(root: Path) -> Path:
-    for name in ("annotations.json", "annotations.json.gz"):
-        if (root / name).is_file():
-            return root / name
+    for path in annotation_files(root):
+        if path.is_file():
+            return path
     raise FileNotFoundError(f"{root / 'annotations.json'} does not exist")
 
 

@@ -42,6 +42,7 @@ from gaufuse.dataset import Dataset, cross_validated, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.freed_memory import keep_freed_memory
+from gaufuse.report import make_console
 from gaufuse.run_folder import RunFolder, check_unused, locked, prepare_folder
 from gaufuse.trainer import Trainer
 
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
     keep_freed_memory()
     device = local_device(pick_device(options.device))
     with joined(device, options.peer_timeout) as world:
-        _train(options, device, world, Console(quiet=not world.is_first))
+        _train(options, device, world, make_console(quiet=not world.is_first))
 
 
 def _train(
