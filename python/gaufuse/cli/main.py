@@ -5,9 +5,33 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
+from gaufuse.cli import (
+    bench,
+    convert,
+    data,
+    detect,
+    evaluate,
+    experiment,
+    fuse,
+    info,
+    label,
+    simulate,
+    train,
+)
 
-COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
+COMMANDS = (
+    train,
+    detect,
+    evaluate,
+    experiment,
+    convert,
+    data,
+    label,
+    fuse,
+    simulate,
+    bench,
+    info,
+)
 
 DESCRIPTION = """\
 Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and
