@@ -20,7 +20,7 @@ import json
 import os
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -91,9 +91,8 @@ def run(options: argparse.Namespace) -> int:
     failed: list[Cell] = []
     if not options.report:
         workers = options.workers or experiment.workers or os.cpu_count() or 1
-        folders = DataFolders(Path(options.file), output / "data")
-        with ExitStack() as held:
-            held.enter_context(locked(output))
+        folders = DataFolders(Path(options.file), output / "data", reuse=options.dry_run)
+        with nullcontext() if options.dry_run else locked(output):
             plan = make_plan(cells, folders, records, options.again)
             _announce(plan, console)
             if options.dry_run:
@@ -102,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
             grid = Grid(folders, output, records_path, workers, options.keep, console)
             failed = grid.run(plan, records)
         records = read_records(records_path)
-    _report(summarise(experiment, records, options.interval), options, console)
+    _report(summarise(experiment, records, options.interval, options.only), options, console)
     if failed:
         console.print(f"{len(failed)} of {len(cells)} cells failed", style="red")
     return 1 if failed else 0

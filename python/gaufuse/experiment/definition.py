@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -147,11 +148,11 @@ def load_experiment(path: str | Path) -> Experiment:
         raise ValueError(f"{path}: {problems}") from None
 
 
-def cells_of(experiment: Experiment, only: list[str] | None = None) -> list[Cell]:
+def cells_of(experiment: Experiment, only: Sequence[str] = ()) -> list[Cell]:
     """All cells, seeds outermost: what is there after half the time is half of every comparison.
 
     Args:
-        only: patterns of cells (data/arm/seed), data sets or arms; None or empty: all.
+        only: patterns of cells (data/arm/seed), data sets or arms; empty: all.
     """
     cells = [
         cell
@@ -202,6 +203,6 @@ def _data_seeds(data: DataSet, seed: int) -> list[int | None]:
     return [seed] if data.data_seeds == "seed" else data.data_seeds
 
 
-def _is_wanted(cell: Cell, only: list[str] | None) -> bool:
+def _is_wanted(cell: Cell, only: Sequence[str]) -> bool:
     names = (cell.name, cell.data, cell.arm)
     return not only or any(fnmatchcase(name, pattern) for name in names for pattern in only)

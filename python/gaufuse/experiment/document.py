@@ -36,7 +36,10 @@ def document(summary: Summary, source: str, plot: str | None) -> str:
     if plot is not None:
         parts.append(f"![arms by data set]({plot})")
     parts.append(_arms(summary))
-    parts += [_section(table, _description(summary, table.title)) for table in per_data]
+    parts += [
+        f"## {data}\n\n{_description(summary, data)}\n\n{markdown_table(table)}"
+        for data, table in zip(summary.data, per_data, strict=True)
+    ]
     parts.append("\n".join(["## Provenance", "", *(f"- {line}" for line in _provenance(summary))]))
     return "\n\n".join(parts) + "\n"
 
@@ -46,7 +49,7 @@ def relative_to(path: Path, document: Path) -> str:
 
 
 def _section(table: Table, text: str = "") -> str:
-    title = table.title[0].upper() + table.title[1:] if " " in table.title else table.title
+    title = table.title[0].upper() + table.title[1:]
     return f"## {title}\n\n" + (f"{text}\n\n" if text else "") + markdown_table(table)
 
 

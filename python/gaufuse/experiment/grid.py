@@ -12,7 +12,7 @@ from rich.console import Console
 from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.experiment import outcome, processes
 from gaufuse.experiment.definition import Cell
-from gaufuse.experiment.inputs import DataFolders, inputs_digest, unset_variable
+from gaufuse.experiment.inputs import DataFolders, unset_variable
 from gaufuse.experiment.progress import CellProgress, typical_seconds
 from gaufuse.experiment.provenance import versions
 from gaufuse.experiment.records import append_record, identity_key, latest_by_identity
@@ -48,7 +48,7 @@ def make_plan(cells: list[Cell], folders: DataFolders, records: list[dict], agai
         if key in seen:
             continue
         seen.add(key)
-        inputs = inputs_digest(cell, folders.prepare(cell))
+        inputs = folders.inputs_digest(cell)
         if not again and key in done and done[key]["inputs"] == inputs:
             plan.finished.append(cell)
         else:

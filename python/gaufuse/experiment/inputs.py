@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
 
 from rich.console import Console
@@ -30,12 +29,20 @@ def unset_variable(cell: Cell) -> str | None:
 class DataFolders:
     """Where the data sets of cells are. Simulated ones are made anew for each experiment's start:
     that takes seconds, and an earlier version of the simulator may have made those that are there.
+
+    Args:
+        file: the experiment's, which paths are relative to.
+        simulated: folder for data sets that are simulated.
+        reuse: those that are there are taken as they are.
     """
 
-    def __init__(self, file: Path, simulated: Path):
+    def __init__(self, file: Path, simulated: Path, reuse: bool = False):
+        self._reuse = reuse
         self._base = file.parent
         self._simulated = simulated
         self._made: set[Path] = set()
+        self._digests: dict[Path, str] = {}
+        self._default_configs: dict[Path, str | Path] = {}
 
     def __getitem__(self, cell: Cell) -> Path:
         if cell.path is not None:
@@ -56,47 +63,51 @@ class DataFolders:
                 raise FileNotFoundError(
                     f"data.{cell.data}: {folder} is no data set folder (it has no dataset.toml)"
                 )
-        elif folder not in self._made:
+        elif folder not in self._made and not (self._reuse and (folder / "dataset.toml").is_file()):
             arguments = [str(folder), *cell.simulate, "--seed", str(cell.data_seed)]
             simulate.run(_parse(simulate, arguments, f"data.{cell.data}.simulate"))
             self._made.add(folder)
         return folder
 
+    def inputs_digest(self, cell: Cell) -> str:
+        """Of all that goes into a run: its resolved settings, so that an edited preset counts, and
+        the texts of its data set, which is prepared here.
 
-def inputs_digest(cell: Cell, folder: Path) -> str:
-    """Of the resolved settings (so that an edited preset counts) and of the data set's texts."""
-    return _digest([_settings(cell, folder), _data_digest(folder)])
+        Raises:
+            FileNotFoundError, ValueError: a data set, an argument or a setting is wrong.
+        """
+        folder = self.prepare(cell)
+        if folder not in self._digests:
+            texts = [folder / "dataset.toml", find_annotations(folder)]
+            self._digests[folder] = _digest(
+                [hashlib.sha256(path.read_bytes()).hexdigest() for path in texts]
+            )
+        return _digest([self._settings(cell, folder), self._digests[folder]])
+
+    def _settings(self, cell: Cell, folder: Path) -> dict:
+        where = f"arms.{cell.arm}"
+        arguments = [str(folder), "--output", "", *cell.arguments]
+        if cell.kind == "linear":
+            return vars(_parse(linear_mil, arguments, where)) | {"target": None}
+        options = _parse(train, arguments, where)
+        try:
+            config = load_config(options.config or self._default_config(folder), options.set)
+        except (ValueError, FileNotFoundError) as error:
+            raise ValueError(f"{where}: {error}") from None
+        return config.model_dump(mode="json", exclude={"data": {"root"}})
+
+    def _default_config(self, folder: Path) -> str | Path:
+        """What `gaufuse train` takes for this data set without --config."""
+        if folder not in self._default_configs:
+            found = train.find_config(folder, load_dataset(folder), Console(quiet=True))
+            self._default_configs[folder] = found
+        return self._default_configs[folder]
 
 
 def settings_digest(config: str) -> str:
     """Of a run's config.toml but for what differs from machine to machine and seed to seed."""
     lines = config.splitlines()
     return _digest([line for line in lines if not re.match(r"(root|seed) = ", line)])[:12]
-
-
-def _settings(cell: Cell, folder: Path) -> object:
-    where = f"arms.{cell.arm}"
-    if cell.kind == "linear":
-        return vars(_parse(linear_mil, [str(folder), "--output", "", *cell.arguments], where)) | {
-            "target": None
-        }
-    options = _parse(train, [str(folder), "--output", "", *cell.arguments], where)
-    try:
-        config = load_config(options.config or _default_config(folder), options.set)
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{where}: {error}") from None
-    return config.model_dump(mode="json", exclude={"data": {"root"}})
-
-
-@lru_cache
-def _default_config(folder: Path) -> str | Path:
-    return train.find_config(folder, load_dataset(folder), Console(quiet=True))
-
-
-@lru_cache
-def _data_digest(folder: Path) -> str:
-    texts = [folder / "dataset.toml", find_annotations(folder)]
-    return _digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in texts])
 
 
 def _parse(command: object, arguments: list[str], where: str) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -85,12 +86,17 @@ class Summary:
         return (estimate_of_groups(groups, self.method), len(groups)) if groups else None
 
 
-def summarise(experiment: Experiment, records: list[dict], method: str = "t") -> Summary:
+def summarise(
+    experiment: Experiment,
+    records: list[dict],
+    method: str = "t",
+    only: Sequence[str] = (),
+) -> Summary:
     """Takes each cell's last finished record. Records of arms as the file does not have them (any
     more) are left out; which those are is told in the notes."""
     found = latest_by_identity(records)
     groups: dict[tuple[str, str], list[tuple[Cell, dict | None]]] = defaultdict(list)
-    for cell in cells_of(experiment):
+    for cell in cells_of(experiment, only):
         groups[cell.data, cell.arm].append((cell, found.get(identity_key(cell.identity))))
     results, used = {}, []
     for key, runs in groups.items():
@@ -100,7 +106,7 @@ def summarise(experiment: Experiment, records: list[dict], method: str = "t") ->
                 [record for _, record in own], _by_replicate(own), len(runs) - len(own)
             )
             used += own
-    return Summary(experiment, method, results, _notes(groups, used, records))
+    return Summary(experiment, method, results, _notes(experiment, groups, used, records))
 
 
 def replicate(cell: Cell) -> int:
@@ -116,12 +122,14 @@ def _by_replicate(runs: list[tuple[Cell, dict]]) -> dict[int, float]:
     return {key: fmean(own) for key, own in values.items()}
 
 
-def _notes(groups: dict, used: list[tuple[Cell, dict]], records: list[dict]) -> list[str]:
+def _notes(
+    experiment: Experiment, groups: dict, used: list[tuple[Cell, dict]], records: list[dict]
+) -> list[str]:
     notes = []
     missing = sum(record is None for runs in groups.values() for _, record in runs)
     if missing:
         notes.append(f"{missing} of {missing + len(used)} cells have no finished run yet.")
-    known = {identity_key(cell.identity) for runs in groups.values() for cell, _ in runs}
+    known = {identity_key(cell.identity) for cell in cells_of(experiment)}
     finished = latest_by_identity(records)
     stale = sum(key not in known for key in finished)
     if stale:

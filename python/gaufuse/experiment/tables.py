@@ -50,15 +50,18 @@ def data_table(summary: Summary, data: str) -> Table:
                 arm,
                 f"{len(result.records)}",
                 with_deviation(result),
-                NOTHING if difference is None else f"{with_interval(difference)} to {control}",
+                with_interval(difference),
+                NOTHING if difference is None else control,
                 *(f"{result.map[i]:.1f}" for i in shown),
                 NOTHING if result.seconds is None else f"{result.seconds:.0f} s",
             ]
         )
     thresholds = next(iter(results.values())).records[0]["iou_thresholds"]
-    header = ["", "runs", "average mAP", f"difference, {INTERVALS[summary.method]}"]
+    header = ["", "runs", "average mAP", "difference", "to"]
     header += [f"mAP@{thresholds[i]:.3g}" for i in shown]
-    return Table(data, [*header, "a run"], rows)
+    return Table(
+        f"{data}: difference with its {INTERVALS[summary.method]}", [*header, "time"], rows
+    )
 
 
 def overview(summary: Summary) -> Table:
