@@ -36,10 +36,9 @@ metrics = {"map": [average + 1, average - 1], "average_map": average, "iou_thres
 
 
 def fake_command(cell, data, output) -> list[str]:
-    arguments = ["--seed", str(cell.seed), *cell.arguments]
-    return [sys.executable, "-S", "-c", FAKE_RUN, cell.kind, str(data), "--output", str(output)] + (
-        arguments
-    )
+    python = [sys.executable, "-S", "-c", FAKE_RUN]
+    options = ["--output", str(output), "--seed", str(cell.seed)]
+    return [*python, cell.kind, str(data), *options, *cell.arguments]
 
 
 EXPERIMENT = """

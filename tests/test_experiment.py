@@ -319,8 +319,10 @@ def test_seeds_data_seeds_and_filters(tmp_path, monkeypatch):
     cells = {cell.name: cell for cell in cells_of(load_experiment(path))}
     assert list(cells) == [
         "real/control/7", "real/full/7", "real/linear/7",
-        "made-1/control/4", "made-2/control/4", "made-1/full/4", "made-2/full/4", "same-4/control/4",
-        "made-1/control/5", "made-2/control/5", "made-1/full/5", "made-2/full/5", "same-5/control/5",
+        "made-1/control/4", "made-2/control/4", "made-1/full/4", "made-2/full/4",
+        "same-4/control/4",
+        "made-1/control/5", "made-2/control/5", "made-1/full/5", "made-2/full/5",
+        "same-5/control/5",
     ]  # fmt: skip
     real = cells["real/full/7"]
     assert real.path == "$ROOT/fold7"

@@ -26,7 +26,6 @@ def test_detections_are_runs_of_the_best_class(tmp_path):
     subset = data.testing.select([0])
     features = torch.full((20, 12), -4.0)
     features[5:10, 1] = 4.0
-    subset.features = SimpleNamespace(lengths=[20], __getitem__=None)
     subset.batch = lambda videos: SimpleNamespace(features=features[None], sizes=[20])
     layer = torch.nn.Linear(12, 3)
     with torch.no_grad():

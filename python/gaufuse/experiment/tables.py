@@ -59,9 +59,8 @@ def data_table(summary: Summary, data: str) -> Table:
     thresholds = next(iter(results.values())).records[0]["iou_thresholds"]
     header = ["", "runs", "average mAP", "difference", "to"]
     header += [f"mAP@{thresholds[i]:.3g}" for i in shown]
-    return Table(
-        f"{data}: difference with its {INTERVALS[summary.method]}", [*header, "time"], rows
-    )
+    title = f"{data}: difference with its {INTERVALS[summary.method]}"
+    return Table(title, [*header, "time"], rows)
 
 
 def overview(summary: Summary) -> Table:
