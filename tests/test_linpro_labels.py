@@ -353,21 +353,3 @@ def test_labels_do_not_depend_on_what_was_solved_before():
     infeasible = (torch.from_numpy(x) for x in COMPONENTS["identical"])
     assert gx.linpro_labels(*infeasible, 30, formulation="released").status == "relaxed"
     assert torch.equal(gx.linpro_labels(segments, q, 30).labels, first)
-
-
-def test_beside_another_user_of_the_solver():
-    """HiGHS shares one scheduler a thread, and refuses another number of threads than it has."""
-    highspy = pytest.importorskip("highspy")
-    segments, q = (torch.from_numpy(x) for x in COMPONENTS["chained"])
-    expected = gx.linpro_labels(segments, q, 30).labels
-    highspy.Highs.resetGlobalScheduler(True)
-    other = highspy.Highs()
-    other.setOptionValue("output_flag", False)
-    other.setOptionValue("threads", 2)
-    other.addVars(2, np.zeros(2), np.ones(2))
-    other.run()
-    try:
-        assert other.getModelStatus() == highspy.HighsModelStatus.kOptimal
-        assert torch.equal(gx.linpro_labels(segments, q, 30).labels, expected)
-    finally:
-        highspy.Highs.resetGlobalScheduler(True)

@@ -25,7 +25,7 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
     Best mine = no_segment();
     items.sweep([&](int64_t j, Segment candidate, double& score) {
       const bool drop = j == pivot.index ||
-                        segment_overlap(best, candidate, Overlap::iou, 0.0) >= params.iou_threshold;
+                        iou_of(best, candidate, params.length_epsilon) >= params.iou_threshold;
       if (!drop) mine = better(mine, Best{score, j});
       return !drop;
     });

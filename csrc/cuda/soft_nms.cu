@@ -29,13 +29,13 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
     }
     ++selected;
     const Segment best = load_segment(segments, pivot.index);
+    const double threshold = threshold_for(params, best);
     Best mine = no_segment();
     items.sweep([&](int64_t j, Segment segment, double& score) {
       if (j == pivot.index) return false;
-      const double iou = segment_overlap(best, segment, Overlap::iou, 0.0);
-      if (iou > 0.0)  // otherwise the weight is 1
-        score *= params.decay == Decay::gaussian ? gaussian_decay(iou, inverse_sigma)
-                                                 : linear_decay(iou, params.iou_threshold);
+      const double iou = iou_of(best, segment, params.length_epsilon);
+      if (iou > 0.0 || decays_all(params))  // otherwise the weight is 1
+        score *= decay_weight(params.decay, iou, inverse_sigma, threshold);
       if (!(score >= params.min_score)) return false;
       mine = better(mine, Best{score, j});
       return true;

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
@@ -21,6 +22,7 @@ class Proposals(NamedTuple):
     counts: torch.Tensor  # (G,) int64
 
 
+@works_in_forked_child
 def threshold_proposals(
     cas: torch.Tensor,
     thresholds: torch.Tensor | Sequence[float],
@@ -32,6 +34,11 @@ def threshold_proposals(
     max_proposals: int | None = None,
 ) -> Proposals:
     """Turns class activation sequences into scored proposals (paper section 3; method section 3).
+
+    Shapes differ between the CPU and elsewhere: P is the largest count of a group where it is known
+    in time (eager, on the CPU), and the worst case on CUDA, where counting would wait for the
+    device, and under torch.compile, where shapes may not depend on values. Valid entries are the
+    same to the bit; `max_proposals` gives one shape everywhere.
 
     For each threshold, every maximal run [s, e) of ``cas > threshold`` with at least `min_length`
     snippets is a proposal, in the order of thresholds, then time. Conventions are the release's:
@@ -47,10 +54,9 @@ def threshold_proposals(
         lengths: (G,) valid snippets of each sequence; all T by default.
         min_length: shortest run, in snippets.
         margin, margin_power: reach of the ring. RSKP: 0.25, 1.
-        max_proposals: room for proposals of a group. By default nothing is dropped: on CUDA and
-            under torch.compile the room is the worst case, H * ((T + 1) // (min_length + 1)); on
-            the CPU the proposals are counted first. If it is too small, the proposals of
-            the last thresholds are dropped.
+        max_proposals: room for proposals of a group, P. By default nothing is dropped: see above;
+            the worst case is H * ((T + 1) // (min_length + 1)). If it is too small, the proposals
+            of the last thresholds are dropped.
 
     Not differentiable: results carry no gradient.
 
