@@ -283,6 +283,7 @@ def test_mistakes_are_found_before_anything_runs(tmp_path, monkeypatch, capsys):
     assert "no data set matches 'huge'" in error_of('"control"', '"control"\ndata = "huge"')
     assert "arms.full: " in error_of("--set testing.margin=2", "--sett a=1")
     assert "testing.margni: Extra" in error_of("testing.margin=2", "testing.margni=2")
+    assert "has {base}, which is no value" in error_of("testing.margin=2", "testing.margin={base}")
     assert "is not valid TOML" in error_of("seeds =", "seeds")
     assert not calls(tmp_path)
     path = write_experiment(tmp_path, monkeypatch)
@@ -299,16 +300,18 @@ def test_seeds_data_seeds_and_filters(tmp_path, monkeypatch):
     [data.real]
     path = "$ROOT/fold{seed}"
     seeds = [7]
+    values = { end = 9 }
     arguments = ["--set", "selection.seed={seed}"]
     [data.made]
     simulate = "--classes 3"
     data_seeds = [1, 2]
+    values = { end = 8 }
     [data.same]
     simulate = []
     [arms.control]
     [arms.full]
     data = ["made", "real"]
-    arguments = "--set a='[1, 2]'"
+    arguments = "--set a='[1, {end}]'"
     on = { "re*" = "--set b={seed}", made = ["--set", "c={data_seed}"] }
     [arms.linear]
     kind = "linear"
@@ -326,8 +329,8 @@ def test_seeds_data_seeds_and_filters(tmp_path, monkeypatch):
     ]  # fmt: skip
     real = cells["real/full/7"]
     assert real.path == "$ROOT/fold7"
-    assert " ".join(real.arguments) == "--first --set selection.seed=7 --set a=[1, 2] --set b=7"
-    assert " ".join(cells["made-2/full/5"].arguments) == "--first --set a=[1, 2] --set c=2"
+    assert " ".join(real.arguments) == "--first --set selection.seed=7 --set a=[1, 9] --set b=7"
+    assert " ".join(cells["made-2/full/5"].arguments) == "--first --set a=[1, 8] --set c=2"
     assert cells["real/linear/7"].arguments == ()  # not arguments of `gaufuse train`
     assert cells["same-4/control/4"].data_seed == 4
     only = cells_of(load_experiment(path), ["same", "made-2/*/5"])

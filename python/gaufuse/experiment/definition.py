@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from gaufuse.config import Section
 
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -33,7 +34,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class DataSet(Section):
-    """A folder, or how it is simulated. `{seed}` and `{data_seed}` are replaced in all of it."""
+    """A folder, or how it is simulated. In all of it, and in the arguments of arms, `{seed}`,
+    `{data_seed}` and the names of `values` in braces are replaced."""
 
     path: str | None = None  # with environment variables; relative to the experiment's file
     simulate: Arguments | None = None  # arguments of `gaufuse simulate`
@@ -42,6 +44,7 @@ class DataSet(Section):
     data_seeds: Seeds | Literal["seed"] | None = None
     seeds: Seeds | None = None  # instead of the experiment's
     arguments: Arguments = ()  # of `gaufuse train`, for every arm here
+    values: dict[str, int | float | str] = Field(default_factory=dict)  # for arguments of arms
     description: str = ""
 
     @model_validator(mode="after")
@@ -177,10 +180,10 @@ def _cells(experiment: Experiment, name: str, data: DataSet, arm: str) -> list[C
     cells = []
     for seed in data.seeds or experiment.seeds:
         for data_seed in _data_seeds(data, seed):
+            values = {**data.values, "seed": seed, "data_seed": data_seed}
 
-            def fill(text: str, seed: int = seed, data_seed: int | None = data_seed) -> str:
-                text = text.replace("{seed}", str(seed))
-                return text if data_seed is None else text.replace("{data_seed}", str(data_seed))
+            def fill(text: str, values: dict = values) -> str:
+                return _filled(text, values, f"arms.{arm} on {name}")
 
             cells.append(
                 Cell(
@@ -195,6 +198,17 @@ def _cells(experiment: Experiment, name: str, data: DataSet, arm: str) -> list[C
                 )
             )
     return cells
+
+
+def _filled(text: str, values: dict, where: str) -> str:
+    def value_of(match: re.Match) -> str:
+        if values.get(match[1]) is None:
+            raise ValueError(
+                f"{where}: {text!r} has {match[0]}, which is no value of that data set"
+            )
+        return str(values[match[1]])
+
+    return PLACEHOLDER.sub(value_of, text)
 
 
 def _data_seeds(data: DataSet, seed: int) -> list[int | None]:
