@@ -6,10 +6,34 @@ import argparse
 import os
 import sys
 
-from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
+from gaufuse.cli import (
+    bench,
+    convert,
+    data,
+    detect,
+    evaluate,
+    experiment,
+    fuse,
+    info,
+    label,
+    simulate,
+    train,
+)
 from gaufuse.write_error import naming, naming_full_disks
 
-COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
+COMMANDS = (
+    train,
+    detect,
+    evaluate,
+    experiment,
+    convert,
+    data,
+    label,
+    fuse,
+    simulate,
+    bench,
+    info,
+)
 
 DESCRIPTION = """\
 Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and

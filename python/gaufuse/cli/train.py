@@ -175,7 +175,7 @@ def _load(
     elif options.convert:
         raise ValueError(f"--convert is for other layouts; {target} is of ours already")
     dataset = load_dataset(target)
-    source = options.config or _find_config(target, dataset, console)
+    source = options.config or find_config(target, dataset, console)
     config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
     for subset in (dataset.training, dataset.testing):
         subset.features.in_memory = config.data.in_memory
@@ -205,7 +205,7 @@ def _converted(source: Path, options: argparse.Namespace, world: World, console:
     return run.dataset
 
 
-def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
+def find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
     own = target / "train.toml"
     if own.is_file():
         return own
