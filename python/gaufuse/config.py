@@ -147,6 +147,9 @@ class ScheduleConfig(Section):
     teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
     teacher_every: Count = 3  # a video has new labels from the teacher at every so many visits
     target: list[TargetPhase]
+    # The least and most optimiser steps of all epochs together: a data set of another size has
+    # every epoch named in the configuration moved in proportion. None: epochs are as written.
+    steps: tuple[Count, Count] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
     # of an epoch after so many minutes (0: never for that).
@@ -273,7 +276,6 @@ class SecondRoundConfig(Section):
     dilations: list[Count] = [1, 1, 2, 4]  # a residual layer of kernel 3 each
     input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
-    delta: NotNegative = 0.0  # times the labels' change since the last student's, added to them
     # How its activations become instances; the rest is as in [labels] and [testing].
     cas_scale: Positive = 1.0
     thresholds: tuple[float, float, float] = (0.025, 0.05, 0.975)  # between minimum and maximum

@@ -2,8 +2,8 @@
 each from the labels that its predecessor (at first the base model) makes.
 
 Not in the paper, whose model goes on from its own labels; published successors have one (a
-localizer that is trained on pseudo instances). Here the labels are the paper's: fusion, LinPro and,
-from the second student on, their change.
+localizer that is trained on pseudo instances). Here the labels are the paper's, by fusion and
+LinPro.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from gaufuse.evaluation import (
     validation_score,
 )
 from gaufuse.files import write_json, write_text
-from gaufuse.labels import LabelBank, LabelStatistics, further, make_labels
+from gaufuse.labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.losses import SnippetTarget
 from gaufuse.memory import Candidates, ClassMemory
 from gaufuse.model import SnippetModel
@@ -329,10 +329,7 @@ class Trainer:
         )
         self._report_labels(f"labels of student {student + 1}", statistics, self.epoch + 1)
         self.labels.replace(labels)
-        delta, previous = self.config.second_round.delta, self.labels.previous
-        if student == 0 or delta == 0.0 or previous is None:
-            return labels
-        return [further(*own, delta) for own in zip(labels, previous, strict=True)]
+        return labels
 
     # Evaluation and files
 
