@@ -13,13 +13,38 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from gaufuse_ext.thresholds import threshold_range
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=1)]
+
+
+def _range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    threshold_range(*numbers)
+    return numbers
+
+
+def _iou_range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not (numbers[0] > 0.0 and numbers[2] <= 1.0):
+        raise ValueError(f"tIoU thresholds must lie in (0, 1], got {numbers[0]} to {numbers[2]}")
+    return _range(numbers)
+
+
+# First, step, last: found to be none when a configuration is read, not after the base phase.
+ThresholdRange = Annotated[tuple[float, float, float], AfterValidator(_range)]
+IouRange = Annotated[tuple[float, float, float], AfterValidator(_iou_range)]
 
 
 class Section(BaseModel):
@@ -167,7 +192,7 @@ class PostprocessConfig(Section):
     class_threshold: NotNegative  # least video score of a class that is looked for
     # First, step and last threshold; "absolute", or "range": fractions between a sequence's
     # minimum and maximum.
-    thresholds: tuple[float, float, float]
+    thresholds: ThresholdRange
     threshold_kind: Literal["absolute", "range"]
     min_length: Count
     margin: NotNegative
@@ -207,7 +232,7 @@ class TrainingConfig(Section):
 
 class EvaluationConfig(Section):
     protocol: Literal["activitynet", "thumos"]
-    iou_thresholds: tuple[float, float, float]  # first, step, last
+    iou_thresholds: IouRange
 
 
 class SelectionConfig(Section):
