@@ -219,8 +219,8 @@ def _checked(name: str, video: str, entry: AnySegments) -> AnySegments:
     if not right.all():
         i = int(np.argmin(right))
         raise ValueError(
-            f"{name}: video {video!r}, entry {i}: segment and score must be finite numbers, and the "
-            f"segment must not end before it starts: {entry.segments[i].tolist()}, "
+            f"{name}: video {video!r}, entry {i}: segment and score must be finite numbers, and "
+            f"the segment must not end before it starts: {entry.segments[i].tolist()}, "
             f"{entry.scores[i]}"
         )
     return entry
