@@ -362,12 +362,14 @@ def test_every_operation_works_in_a_forked_child(set_threads, operation):
 
 LATE_IMPORT = """
 import os
+import signal
 import numpy as np
 import torch
 
 torch.set_num_threads(2)
 scores = torch.ones(400, 200).add(1.0)
 if os.fork() == 0:
+    signal.alarm(40)
     from gaufuse_ext import _fork, linpro_labels
     segments = torch.from_numpy(np.tile([2.0, 6.0], (400, 200, 1)).astype(np.float32))
     found = linpro_labels(segments, scores, 200, [1] * 400)
