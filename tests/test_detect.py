@@ -15,8 +15,8 @@ SNIPPETS = [27.0, 207.0]  # of 0.64 s
 
 
 def test_whole_snippets_are_as_many_seconds_as_float64_can_say(tmp_path, monkeypatch):
-    """The W-TALC evaluation truncates to snippets. In float32, where 0.64 is a little less, three of
-    four whole snippets would be truncated to the one before."""
+    """The W-TALC evaluation truncates to snippets. In float32, where 0.64 is a little less, three
+    of four whole snippets would be truncated to the one before."""
     dataset = load_dataset(tiny_dataset(tmp_path / "data"))
     videos = dataset.testing.select([0])
     videos.snippet_seconds = [0.64]
