@@ -148,7 +148,8 @@ def _check_thresholds(values: Sequence[float] | str, protocol: str) -> np.ndarra
         thresholds = np.atleast_1d(np.asarray(numbers, dtype=np.float64))
     except (TypeError, ValueError):
         thresholds = np.array([])
-    inside = (thresholds > 0) & (thresholds <= 1)
+    # numpy.arange ends 0.5:0.05:1 a little above 1, which no IoU reaches: AP 0, as in its scripts.
+    inside = (thresholds > 0) & (thresholds <= 1 + 1e-9)
     if thresholds.ndim != 1 or not len(thresholds) or not inside.all():
         raise ValueError(f"iou_thresholds must lie in (0, 1], got {values!r}")
     return thresholds
