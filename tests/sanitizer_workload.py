@@ -28,10 +28,12 @@ for dtype in (torch.float32, torch.float64):
             gx.fuse_segments(segments, scores, counts=counts, overlap=overlap)
         gx.nms(segments, scores, 0.5, counts)
         gx.segment_iou(segments[:, :40], segments[:, :33])
-        for method in ("gaussian", "linear"):
+        for method in ("gaussian", "linear", "hard", "gaussian_above"):
             gx.soft_nms(segments, scores, counts, method=method, min_score=0.05)
         kept = segments[:, :33].contiguous()
-        gx.segment_voting(kept, segments, scores, 0.3, counts.clamp(max=kept.shape[1]), counts)
+        for weights in ("score", "score_iou"):
+            kept_counts = counts.clamp(max=kept.shape[1])
+            gx.segment_voting(kept, segments, scores, 0.3, kept_counts, counts, weights=weights)
         for confidence in ("avg", "max"):
             gx.weighted_segments_fusion(
                 segments, scores, counts, iou_threshold=0.4, confidence=confidence

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from gaufuse_ext.text import read_text
+from gaufuse_ext.thresholds import threshold_range
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -37,6 +38,22 @@ def _odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
     return value
+
+
+def _range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    threshold_range(*numbers)
+    return numbers
+
+
+def _iou_range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not (numbers[0] > 0.0 and numbers[2] <= 1.0):
+        raise ValueError(f"tIoU thresholds must lie in (0, 1], got {numbers[0]} to {numbers[2]}")
+    return _range(numbers)
+
+
+# First, step, last: found to be none when a configuration is read, not after the base phase.
+ThresholdRange = Annotated[tuple[float, float, float], AfterValidator(_range)]
+IouRange = Annotated[tuple[float, float, float], AfterValidator(_iou_range)]
 
 
 class Section(BaseModel):
@@ -215,7 +232,7 @@ class PostprocessConfig(Section):
     class_threshold: NotNegative  # least video score of a class that is looked for
     # First, step and last threshold; "absolute", or "range": fractions between a sequence's
     # minimum and maximum.
-    thresholds: tuple[float, float, float]
+    thresholds: ThresholdRange
     threshold_kind: Literal["absolute", "range"]
     min_length: Count
     margin: NotNegative
@@ -278,7 +295,7 @@ class SecondRoundConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     # How its activations become instances; the rest is as in [labels] and [testing].
     cas_scale: Positive = 1.0
-    thresholds: tuple[float, float, float] = (0.025, 0.05, 0.975)  # between minimum and maximum
+    thresholds: ThresholdRange = (0.025, 0.05, 0.975)  # between minimum and maximum
     top_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625
     video_score_weight: NotNegative = 0.1
 
@@ -294,7 +311,7 @@ class TrainingConfig(Section):
 
 class EvaluationConfig(Section):
     protocol: Literal["activitynet", "thumos"]
-    iou_thresholds: tuple[float, float, float]  # first, step, last
+    iou_thresholds: IouRange
 
 
 class SelectionConfig(Section):
