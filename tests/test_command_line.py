@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
 from pathlib import Path
@@ -9,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.cli import label
 from gaufuse.cli.main import COMMANDS, main
+from gaufuse.cli.train import find_config
+from gaufuse.dataset import load_dataset
 from gaufuse.run_folder import locked
-from training_setups import SHORT, tiny_dataset
+from gaufuse.simulate import simulate
+from training_setups import SHORT, TINY, tiny_dataset
 
 
 def succeed(*arguments: object) -> None:
@@ -216,18 +222,30 @@ def test_train_bad_input(tmp_path, capsys):
     assert not run.exists()
 
 
-def test_preset_follows_the_number_of_labels(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("dim", "labels", "preset"),
+    [(2048, 1, "thumos14"), (2048, 3, "general"), (12, 1, "general"), (12, 3, "general")],
+)
+def test_preset_follows_features_and_number_of_labels(tmp_path, dim, labels, preset):
+    settings = dataclasses.replace(TINY, feature_dim=dim, second_class=0.0)
+    simulate(tmp_path, seed=3, settings=settings)
+    (tmp_path / "train.toml").unlink()
+    table = json.loads((tmp_path / "annotations.json").read_text())
+    for video in table["database"].values():
+        for c in range(3) if labels == 3 else ():
+            video["annotations"].append({"segment": [0.0, 1.0], "label": f"action_{c}"})
+    (tmp_path / "annotations.json").write_text(json.dumps(table))
+    console = Console(file=io.StringIO(), width=200)
+    assert find_config(tmp_path, load_dataset(tmp_path), console) == preset
+    assert f"preset {preset}" in console.file.getvalue()
+
+
+def test_an_impossible_setting_of_the_chosen_preset_is_named(tmp_path, capsys):
     data = tiny_dataset(tmp_path / "data")
     (data / "train.toml").unlink()
-    assert "is not a checkpoint" not in fail(
+    assert "model.dropout" in fail(
         capsys, "train", data, "--output", tmp_path / "run", "--set", "model.dropout=2"
     )
-    table = json.loads((data / "annotations.json").read_text())
-    for video in table["database"].values():
-        video["annotations"] += [{"segment": [0.0, 1.0], "label": f"action_{c}"} for c in range(3)]
-    (data / "annotations.json").write_text(json.dumps(table))
-    assert main(["train", str(data), "--output", str(tmp_path / "run"), "--set", "seed=-1"]) == 2
-    assert "preset multi_label" in capsys.readouterr().out
 
 
 @pytest.mark.real_data

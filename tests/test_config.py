@@ -48,7 +48,8 @@ def test_activitynet13_is_what_rskps_authors_say():
 
 def test_every_preset_that_users_are_told_of_is_there():
     assert {
-        "thumos14", "thumos14_release", "activitynet13", "gtea_clips", "multi_label", "simulated",
+        "thumos14", "thumos14_release", "activitynet13", "general", "gtea_clips", "multi_label",
+        "simulated",
     } <= set(presets())  # fmt: skip
 
 

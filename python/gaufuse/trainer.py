@@ -453,26 +453,25 @@ class Trainer:
     def _training_state(self) -> dict[str, Any]:
         """All that a run needs to go on but the weights. Random numbers are not among it: they are
         drawn anew, from the seed and the epoch, at the start of each epoch."""
-        return {
-            "optimizer": self.optimizer.state_dict(),
-            "memory": self.memory.state_dict(),
-            "labels": self.labels.state_dict(),
-            "teacher": self.teacher.state_dict(),
-            "students": self._students,
-        }
+        state = {"students": self._students, "labels": self.labels.state_dict()}
+        if not self._students:
+            state["optimizer"] = self.optimizer.state_dict()
+            state["memory"] = self.memory.state_dict()
+            state["teacher"] = self.teacher.state_dict()
+        return state
 
     def _load_training_state(self, state: Checkpoint) -> None:
+        self.epoch = state.epoch
+        self.evaluations = state.evaluations
+        self.labels.load_state_dict(state.training["labels"])
         self._students = state.training["students"]
         if self._students:
             self.model = self._model_of(state)
-        else:
-            self.model.load_state_dict(state.model)
+            return
+        self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.training["optimizer"])
         self.memory.load_state_dict(state.training["memory"])
-        self.labels.load_state_dict(state.training["labels"])
         self.teacher.load_state_dict(state.training["teacher"], self.model)
-        self.epoch = state.epoch
-        self.evaluations = state.evaluations
 
     def _save(self) -> None:
         self._log.sync()

@@ -1,0 +1,170 @@
+"""Students that learn the labels of the finished model."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from gaufuse.authors_checkpoint import build_model, initialise, load_weights
+from gaufuse.checkpoint import checkpoints_in
+from gaufuse.config import SecondRoundConfig
+from gaufuse.dataset import load_dataset
+from gaufuse.detect import detect
+from gaufuse.distributed import World
+from gaufuse.labels import ground_truth_labels
+from gaufuse.run_folder import prepare_folder
+from gaufuse.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.student import TemporalStudent
+from gaufuse.trainer import Trainer
+from training_setups import short_config, tiny_dataset
+
+CPU = torch.device("cpu")
+STUDENTS = (
+    "second_round.rounds=2",
+    "second_round.epochs=3",
+    "second_round.least_steps=0",
+    "second_round.width=8",
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return load_dataset(tiny_dataset(tmp_path_factory.mktemp("second") / "data"))
+
+
+def make_trainer(dataset, output, *overrides: str, resume: bool = False) -> Trainer:
+    folder = prepare_folder(output, resume, overwrite=False)
+    config = short_config(*STUDENTS, *overrides)
+    trainer = Trainer(dataset, config, folder, CPU, Console(file=io.StringIO()))
+    if resume:
+        trainer.resume()
+    return trainer
+
+
+def test_a_videos_logits_do_not_depend_on_what_it_is_padded_with():
+    torch.manual_seed(0)
+    student = TemporalStudent(5, 3, SecondRoundConfig(width=8)).eval()
+    student.standardize(torch.full((5,), 2.0), torch.full((5,), 0.5))
+    videos = [torch.rand(length, 5) for length in (9, 4, 1)]
+    features = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True, padding_value=7.0)
+    mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
+    together = student(features, mask)
+    for row, video in enumerate(videos):
+        alone = student(video[None], torch.ones(1, len(video), dtype=torch.bool))
+        scores = together.original.scores[row, : len(video)]
+        torch.testing.assert_close(scores, alone.original.scores[0])
+        torch.testing.assert_close(together.original.video[row], alone.original.video[0])
+    assert together.original.scores.shape == (3, 9, 4)
+
+
+def test_a_student_learns_labels_that_say_what_is_there(dataset):
+    fast = ("second_round.learning_rate=1e-2", "second_round.warmup_steps=5")
+    config = short_config(*STUDENTS, "second_round.epochs=30", "second_round.width=16", *fast)
+    training, losses = dataset.training, []
+    labels = ground_truth_labels(training)
+    student = new_student(training, config, CPU)
+
+    def batches(order):
+        for share in World().steps(order, config.data.batch_size):
+            yield share, training.batch(share.videos)
+
+    train_student(
+        student, labels, batches, config, 0, World(), lambda epoch, loss: losses.append(loss)
+    )
+    assert len(losses) == 30
+    assert losses[-1] < 0.5 * losses[0]
+    batch = training.batch(list(range(len(training))))
+    scores = student.logits(batch.features, batch.mask).sigmoid()
+    truth = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
+    inside, outside = scores[truth > 0].mean(), scores[(truth == 0) & batch.mask[..., None]].mean()
+    assert float(inside) > 2.0 * float(outside)
+
+
+def test_students_come_last_and_their_checkpoints_detect(dataset, tmp_path):
+    trainer = make_trainer(dataset, tmp_path / "run")
+    metrics = trainer.run()
+    phases = [entry["phase"] for entry in metrics["evaluations"]]
+    assert phases == ["base model", "pseudo labels", "delta labels", "student 1", "student 2"]
+    assert [entry["epoch"] for entry in metrics["evaluations"]] == [2, 4, 7, 10, 13]
+    assert metrics["average_map"] == metrics["evaluations"][-1]["average_map"]
+    weights = load_weights(checkpoints_in(tmp_path / "run" / "checkpoints")[13])
+    assert weights.is_student
+    model = build_model(weights, weights.config)
+    results = detect(model, dataset.testing, student_config(weights.config), CPU)
+    assert results == json.loads((tmp_path / "run/predictions.json").read_text())["results"]
+    records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [r["epoch"] for r in records if r["kind"] == "refresh"] == [2, 4, 5, 8, 11]
+    assert [r["epoch"] for r in records if "student" in r] == [8, 9, 10, 11, 12, 13]
+    with pytest.raises(ValueError, match="second round's student"):
+        initialise(make_trainer(dataset, tmp_path / "other").model, weights)
+
+
+@pytest.mark.parametrize("stop", [7, 10])
+def test_a_run_that_ends_in_the_second_round_goes_on_to_the_same_result(dataset, tmp_path, stop):
+    whole = make_trainer(dataset, tmp_path / "whole").run()
+    cut = make_trainer(dataset, tmp_path / "cut")
+    train = cut._train_student
+
+    def until(student: int) -> None:
+        if cut.epoch == stop:
+            raise KeyboardInterrupt
+        train(student)
+
+    cut._train_student = until
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    resumed = make_trainer(dataset, tmp_path / "cut", resume=True)
+    assert resumed.epoch == stop
+    assert resumed.run() == whole
+    for name in ("predictions.json", "log.jsonl"):
+        assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_the_best_epoch_may_be_one_before_the_second_round(dataset, tmp_path):
+    trainer = make_trainer(
+        dataset, tmp_path / "run", "selection.by=test", "schedule.checkpoints_kept=9"
+    )
+    metrics = trainer.run()
+    best = max(metrics["evaluations"], key=lambda entry: entry["average_map"])
+    assert metrics["chosen_epoch"] == best["epoch"]
+    for entry in metrics["evaluations"]:
+        trainer._detections = None
+        again = trainer._detections_after(entry["epoch"])
+        from gaufuse.evaluation import detection_score
+
+        score = detection_score(again, dataset.testing, trainer.config)
+        assert score.average_map == pytest.approx(entry["average_map"], abs=1e-9)
+
+
+def test_small_data_sets_take_more_epochs():
+    config = short_config("second_round.least_steps=100", "second_round.epochs=20")
+    assert student_epochs(config, 9) == 34  # three steps an epoch
+    assert student_epochs(config, 400) == 20
+
+
+def test_ground_truth_labels_by_hand(dataset):
+    labels = ground_truth_labels(dataset.training)
+    name = dataset.training.names[0]
+    own, seconds = dataset.training.annotations[name], dataset.training.snippet_seconds[0]
+    expected = torch.zeros_like(labels[0])
+    for (start, end), label in zip(own.segments, own.labels, strict=True):
+        for snippet in range(len(expected)):
+            if round(start / seconds) <= snippet < round(end / seconds):
+                expected[snippet, dataset.info.classes.index(label)] = 1.0
+    assert torch.equal(labels[0], expected)
+    assert expected.sum() > 0
+
+
+def test_an_oracle_trains_on_ground_truth(dataset, tmp_path):
+    trainer = make_trainer(dataset, tmp_path / "run", "instances.source=ground_truth")
+    trainer.run()
+    for own, expected in zip(
+        trainer.labels.current, ground_truth_labels(dataset.training), strict=True
+    ):
+        assert torch.equal(own, expected)
+    with pytest.raises(ValueError, match="nothing to make online"):
+        short_config("instances.source=ground_truth", "schedule.policy=online")
