@@ -8,7 +8,7 @@
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/groups.h"
 #include "gaufuse/interval_membership.h"
-#include "gaufuse/linpro_group.h"
+#include "gaufuse/linpro_arenas.h"
 #include "gaufuse/linpro_labels.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"

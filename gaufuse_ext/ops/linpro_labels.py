@@ -182,9 +182,10 @@ def linpro_labels(
         backend: "native", our own simplex for components of up to 64 instances: every result is
             exact, by a closed form or proved by its dual to a gap of 1e-9. "highs", the general
             solver. "auto": native, and HiGHS for the groups that it leaves (too large, not
-            proved). On CUDA the native solver takes components of up to about 16 instances,
-            "native" never waits for the device (`status` says "unsolved" where it left a group),
-            and "auto" waits once, to see which groups HiGHS must solve.
+            proved). On CUDA the native solver takes components of up to about 30 instances (64
+            where few of them overlap), "native" never waits for the device (`status` says
+            "unsolved" where it left a group), and "auto" waits once, to see which groups HiGHS
+            must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
         weights: w, as scores, in [0, 1e100] (an instance of weight zero is left out; where
             constraints are relaxed, with "released" too, none counts less than 1e-6 of the
@@ -365,7 +366,7 @@ def _implementation(
         workers, worker_bytes = _native.plan_linpro_workspace(
             groups, capacity, rows, variation > 0.0
         )
-        workspace = scores.new_empty((workers * worker_bytes // 8,), dtype=torch.float64)
+        workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
     call_native(
         _native.linpro_labels,
         scores,
