@@ -29,6 +29,7 @@ import test_soft_nms
 import test_threshold_proposals
 import test_weighted_segments_fusion
 from emulated_cuda import EMULATION, SCHEDULES, Emulation
+from gaufuse_ext._library import _native
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.ops.soft_nms import METHODS
@@ -303,10 +304,28 @@ def test_threshold_proposals_wherever_they_are_kept(emulation, num_snippets, num
     def propose(max_proposals: int | None) -> gx.Proposals:
         return gx.threshold_proposals(cas, thresholds, lengths, max_proposals=max_proposals)
 
-    room = emulation.on_cpu(lambda: propose(None)).scores.shape[1]
+    everything = emulation.on_cpu(lambda: propose(None))
+    room = everything.scores.shape[1]
+    assert torch.equal(gx.count_proposals(cas, thresholds, lengths), everything.counts)
     for max_proposals in (room + 5, room // 2):
         expected = emulation.on_cpu(lambda most=max_proposals: propose(most))
         assert_same(propose(max_proposals), expected)
+
+
+def test_workspaces_do_not_grow_with_the_number_of_groups():
+    """Doubles of the greedy operations, 32-bit words of the sequences: none where all of a batch
+    fits on chip, else those of the blocks that work at a time."""
+    for capacity in (1, 256, 2048):
+        assert _native.greedy_workspace(4000, capacity) == 0
+    assert _native.greedy_workspace(3, 2049) == 3 * 2049 * 2
+    assert _native.greedy_workspace(4000, 40_000) == 256 * 40_000 * 2
+    assert _native.weighted_workspace(4000, 100) == 512 * 800 * 10
+    assert _native.weighted_workspace(4000, 2048) == 512 * 2048 * 10
+    assert _native.weighted_workspace(4000, 40_000) == 256 * 40_000 * 10
+    assert _native.weighted_workspace(2, 30) == 4 * 240 * 10
+    assert _native.proposals_workspace(4000, 5983, 3) > 0  # the bits
+    assert _native.proposals_workspace(4000, 750, 20) == 0
+    assert _native.proposals_workspace(4000, 6016, 9) == 1024 * 2 * 6017
 
 
 def test_no_thresholds_or_snippets():

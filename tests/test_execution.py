@@ -28,6 +28,7 @@ OPERATIONS: dict[str, Callable[[dict], object]] = {
     "threshold_proposals": lambda x: gx.threshold_proposals(
         x["cas"], x["thresholds"], max_proposals=60
     ),
+    "count_proposals": lambda x: gx.count_proposals(x["cas"], x["thresholds"]),
     "fuse_segments": lambda x: gx.fuse_segments(x["segments"], x["scores"], counts=x["counts"]),
     "interval_membership": lambda x: gx.interval_membership(x["segments"], 60, x["counts"]),
     "nms": lambda x: gx.nms(x["segments"], x["scores"], 0.5, x["counts"]),

@@ -159,12 +159,14 @@ template <typename T>
 Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads) {
   GAUFUSE_RETURN_IF_BAD(
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
+  FirstError error;
   const int64_t grain = grain_for(group_work(params));
   parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
     Scratch& scratch = thread_scratch<Scratch>();
-    for (int64_t g = begin; g < end; ++g) params.counts[g] = count_group(params, g, scratch);
+    for (int64_t g = begin; g < end; ++g)
+      if (!error.add(check_group(params, g), g)) params.counts[g] = count_group(params, g, scratch);
   });
-  return Status();
+  return error.status();
 }
 
 template <typename T>

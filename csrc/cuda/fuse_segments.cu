@@ -49,7 +49,8 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
     return exp_negative((static_cast<double>(weights[j]) - largest) / params.temperature);
   };
 
-  Items items(team.rank(), segments, scores, count, workspace_of(params.workspace, first));
+  Items items(team.rank(), segments, scores, count,
+              large_workspace(params.workspace, params.capacity));
   const Round nothing{no_segment(), -INFINITY, {0.0, 0.0, 0.0, 0.0}};
   Round mine = nothing;
   mine.next = best_of(items);
@@ -117,11 +118,22 @@ __global__ void __launch_bounds__(kGroupBlock)
                         });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock)
+    large_fuse_segments_kernel(const FuseSegmentsParams<T> params) {
+  for_each_large_group<Round>(params.counts, params.groups, params.capacity,
+                              [&](auto& team, auto store, int64_t group, int64_t count) {
+                                using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                                fuse_group<T, Items>(params, group, count, team);
+                              });
+}
+
 }  // namespace
 
 template <typename T>
 Status fuse_segments_cuda(const FuseSegmentsParams<T>& params, void* stream) {
-  return launch_groups("fuse_segments", fuse_segments_kernel<T>, params, stream);
+  return launch_groups("fuse_segments", fuse_segments_kernel<T>, large_fuse_segments_kernel<T>,
+                       params, stream);
 }
 
 template Status fuse_segments_cuda(const FuseSegmentsParams<float>&, void*);

@@ -112,9 +112,9 @@ __device__ Best best_of(Items& items) {
   return mine;
 }
 
-// The part of a group in the workspace, which is null where no group is large.
-__device__ __forceinline__ Best* workspace_of(double* workspace, int64_t first) {
-  return workspace == nullptr ? nullptr : reinterpret_cast<Best*>(workspace) + first;
+// The block's part of the workspace of large groups.
+__device__ __forceinline__ Best* large_workspace(double* workspace, int64_t capacity) {
+  return reinterpret_cast<Best*>(workspace) + blockIdx.x * capacity;
 }
 
 // How a group's items are kept: Store::Items<T, team size>.

@@ -15,7 +15,7 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
   int64_t* keep = params.keep + first;
 
   Items items(team.rank(), segments, params.scores + first, count,
-              workspace_of(params.workspace, first));
+              large_workspace(params.workspace, params.capacity));
   Best pivot = team.reduce(best_of(items), MergeBest());
 
   int64_t kept = 0;
@@ -44,11 +44,20 @@ __global__ void __launch_bounds__(kGroupBlock) nms_kernel(const NmsParams<T> par
                        });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock) large_nms_kernel(const NmsParams<T> params) {
+  for_each_large_group<Best>(params.counts, params.groups, params.capacity,
+                             [&](auto& team, auto store, int64_t group, int64_t count) {
+                               using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                               suppress_group<T, Items>(params, group, count, team);
+                             });
+}
+
 }  // namespace
 
 template <typename T>
 Status nms_cuda(const NmsParams<T>& params, void* stream) {
-  return launch_groups("nms", nms_kernel<T>, params, stream);
+  return launch_groups("nms", nms_kernel<T>, large_nms_kernel<T>, params, stream);
 }
 
 template Status nms_cuda(const NmsParams<float>&, void*);

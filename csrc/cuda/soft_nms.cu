@@ -18,7 +18,7 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
   T* kept_scores = params.kept_scores + first;
 
   Items items(team.rank(), segments, params.scores + first, count,
-              workspace_of(params.workspace, first));
+              large_workspace(params.workspace, params.capacity));
   Best pivot = team.reduce(best_of(items), MergeBest());
 
   int64_t selected = 0;
@@ -58,11 +58,21 @@ __global__ void __launch_bounds__(kGroupBlock) soft_nms_kernel(const SoftNmsPara
                        });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock)
+    large_soft_nms_kernel(const SoftNmsParams<T> params) {
+  for_each_large_group<Best>(params.counts, params.groups, params.capacity,
+                             [&](auto& team, auto store, int64_t group, int64_t count) {
+                               using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                               soft_suppress_group<T, Items>(params, group, count, team);
+                             });
+}
+
 }  // namespace
 
 template <typename T>
 Status soft_nms_cuda(const SoftNmsParams<T>& params, void* stream) {
-  return launch_groups("soft_nms", soft_nms_kernel<T>, params, stream);
+  return launch_groups("soft_nms", soft_nms_kernel<T>, large_soft_nms_kernel<T>, params, stream);
 }
 
 template Status soft_nms_cuda(const SoftNmsParams<float>&, void*);

@@ -16,9 +16,9 @@ struct GroupStorage {
 
 template <typename T>
 __device__ GroupStorage storage_of(const ThresholdProposalsParams<T>& params,
-                                   const ProposalsLayout& layout, int64_t group, int team) {
+                                   const ProposalsLayout& layout, int team) {
   char* shared = dynamic_shared<char>() + team * layout.shared_bytes();
-  char* memory = reinterpret_cast<char*>(params.workspace + group * layout.workspace_words());
+  char* memory = reinterpret_cast<char*>(params.workspace + blockIdx.x * layout.workspace_words());
   GroupStorage storage;
   storage.prefix = reinterpret_cast<double*>(layout.prefix_on_chip ? shared : memory);
   if (layout.prefix_on_chip)
@@ -78,7 +78,8 @@ __device__ void sum_up(double* prefix, int64_t size) {
 //    gives every run its slot; its segment is written.
 // 3. While one warp makes prefix sums of the snippets, the others write the padding.
 // 4. Each thread scores a written segment: an even share of the work, coalesced stores.
-template <typename T, int THREADS>
+// ONLY_COUNTS: it ends after the second, and the capacity is zero.
+template <typename T, int THREADS, bool ONLY_COUNTS>
 __global__ void __launch_bounds__(kBlock)
     threshold_proposals_kernel(const ThresholdProposalsParams<T> params,
                                const ProposalsLayout layout) {
@@ -101,7 +102,7 @@ __global__ void __launch_bounds__(kBlock)
     T* segments = params.segments + 2 * group * params.capacity;
     T* scores = params.scores + group * params.capacity;
     T* weights = params.weights + group * params.capacity;
-    const GroupStorage storage = storage_of(params, layout, group, team_number);
+    const GroupStorage storage = storage_of(params, layout, team_number);
 
     double least = INFINITY;
     for (int64_t h = lane; h < params.num_thresholds; h += 32)
@@ -159,8 +160,9 @@ __global__ void __launch_bounds__(kBlock)
         });
     }
     const int64_t count = found < params.capacity ? found : params.capacity;
-    if (rank == 0) params.counts[group] = count;
+    if (rank == 0) params.counts[group] = ONLY_COUNTS ? found : count;
     team.sync();
+    if (ONLY_COUNTS) continue;
 
     constexpr int padders = THREADS > 32 ? THREADS - 32 : 32;
     if (rank < 32 && count > 0) sum_up(storage.prefix, size);
@@ -185,6 +187,24 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
+template <bool ONLY_COUNTS, typename T>
+Status launch_proposals(const char* name, const ThresholdProposalsParams<T>& params, void* stream) {
+  if (params.groups == 0) return Status();
+  const ProposalsLayout layout = proposals_layout(params.num_snippets, params.num_thresholds);
+  const int teams = layout.warps_per_block();
+  const size_t shared_bytes = static_cast<size_t>(layout.shared_bytes());
+  const int64_t most_blocks = layout.workspace_words() > 0 ? kProposalsBlocks : kMaxGrid;
+  if (teams > 0)
+    launch_kernel(threshold_proposals_kernel<T, 32, ONLY_COUNTS>,
+                  grid_for((params.groups + teams - 1) / teams), 32 * teams, teams * shared_bytes,
+                  stream, params, layout);
+  else
+    launch_kernel(threshold_proposals_kernel<T, kBlock, ONLY_COUNTS>,
+                  grid_for(params.groups < most_blocks ? params.groups : most_blocks), kBlock,
+                  shared_bytes, stream, params, layout);
+  return launch_status(name);
+}
+
 }  // namespace
 
 template <typename T>
@@ -196,20 +216,17 @@ Status threshold_proposals_cuda(const ThresholdProposalsParams<T>& params, void*
                        "cas must have fewer than %lld snippets in this dtype on CUDA, got %lld",
                        static_cast<long long>(kMostSnippets),
                        static_cast<long long>(params.num_snippets));
-  if (params.groups == 0) return Status();
-  const ProposalsLayout layout = proposals_layout(params.num_snippets, params.num_thresholds);
-  const int teams = layout.warps_per_block();
-  const size_t shared_bytes = static_cast<size_t>(layout.shared_bytes());
-  if (teams > 0)
-    launch_kernel(threshold_proposals_kernel<T, 32>, grid_for((params.groups + teams - 1) / teams),
-                  32 * teams, teams * shared_bytes, stream, params, layout);
-  else
-    launch_kernel(threshold_proposals_kernel<T, kBlock>, grid_for(params.groups), kBlock,
-                  shared_bytes, stream, params, layout);
-  return launch_status("threshold_proposals");
+  return launch_proposals<false>("threshold_proposals", params, stream);
+}
+
+template <typename T>
+Status count_proposals_cuda(const ThresholdProposalsParams<T>& params, void* stream) {
+  return launch_proposals<true>("count_proposals", params, stream);
 }
 
 template Status threshold_proposals_cuda(const ThresholdProposalsParams<float>&, void*);
 template Status threshold_proposals_cuda(const ThresholdProposalsParams<double>&, void*);
+template Status count_proposals_cuda(const ThresholdProposalsParams<float>&, void*);
+template Status count_proposals_cuda(const ThresholdProposalsParams<double>&, void*);
 
 }  // namespace gaufuse
