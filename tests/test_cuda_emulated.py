@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -195,6 +196,44 @@ def test_the_same_bits_as_on_the_cpu(emulation, operation, capacity, dtype):
         groups.counts.clamp_(max=150 if capacity < 1025 else 280)
     found = LARGE[operation](groups)
     assert_same(found, emulation.on_cpu(lambda: LARGE[operation](groups)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e-40, 3e7, 1e30])
+def test_overlaps_at_the_threshold_are_decided_as_on_the_cpu(emulation, scale, dtype):
+    """The kernels compare products, and floats: right at the threshold and one step beside it they
+    must decide as the division of doubles does."""
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.rand(12, 2, generator=generator, dtype=torch.float64)  # they all meet
+    lengths = torch.rand(12, 2, generator=generator, dtype=torch.float64) * 9.0 + 1.0
+    segments = (torch.stack([starts, starts + lengths], dim=-1) * scale).to(dtype)
+    scores = torch.tensor([[0.9, 0.5]], dtype=dtype)
+
+    def run(pair: torch.Tensor, threshold: float) -> list[torch.Tensor]:
+        kept = gx.nms(pair, scores, threshold)
+        soft = gx.soft_nms(pair, scores, method="linear", iou_threshold=threshold)
+        weighted = gx.weighted_segments_fusion(pair, scores, iou_threshold=threshold)
+        options = {"threshold": threshold, "length_offset": 0.0}
+        fused = gx.fuse_segments(pair, scores, **options)
+        mutual = gx.fuse_segments(pair, scores, overlap="min", **options)
+        return [kept, *soft, *weighted, *fused[2:4], *mutual[2:4]]
+
+    dropped = []
+    for pair in segments:
+        (a, b), (c, d) = pair.double().tolist()
+        shared = min(b, d) - max(a, c)
+        for base in ((b - a) + (d - c) - shared, d - c, min(b - a, d - c)):
+            exact = shared / base
+            for threshold in (
+                exact,
+                math.nextafter(exact, 0.0),
+                min(math.nextafter(exact, 9.0), 1),
+            ):
+                arguments = pair[None], threshold
+                found = run(*arguments)
+                assert_same(found, emulation.on_cpu(lambda arguments=arguments: run(*arguments)))
+                dropped.append(bool(found[0][0, 1] < 0))
+    assert dropped[:3] == [True, True, False]  # of the first pair, at its IoU
 
 
 @pytest.mark.parametrize(("capacity", "dtype"), TEAMS)

@@ -10,6 +10,7 @@ namespace gaufuse {
 
 constexpr int kGroupBlock = 256;
 constexpr int kGroupWarps = kGroupBlock / 32;
+constexpr int kGroupBlocks = 2;                              // at least so many a multiprocessor
 constexpr int kGroupItems = 8;                               // segments a thread keeps in registers
 constexpr int64_t kWarpSegments = 32 * kGroupItems;          // at most this many: a warp
 static_assert(kOnChipSegments == kGroupBlock * kGroupItems,  // at most this many: in registers

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/team.cuh"
-#include "gaufuse/segment_overlap.h"
+#include "gaufuse/overlap_test.h"
 
 namespace gaufuse {
 
@@ -24,7 +24,7 @@ class RegisterItems {
       const int64_t j = rank + item * SIZE;
       const bool valid = j < count;
       remaining_ |= static_cast<unsigned>(valid) << item;
-      segment_[item] = valid ? load_segment(segments, j) : Segment{0.0, 0.0};
+      segment_[item] = valid ? load_stored(segments, j) : StoredSegment<T>{T(0), T(0)};
       score_[item] = valid ? static_cast<double>(scores[j]) : 0.0;
     }
   }
@@ -52,7 +52,7 @@ class RegisterItems {
   int rank_;
   unsigned remaining_ = 0;
   unsigned dropped_[2] = {0, 0};
-  Segment segment_[ITEMS];
+  StoredSegment<T> segment_[ITEMS];
   double score_[ITEMS];
 };
 
@@ -77,7 +77,7 @@ class MemoryItems {
     for (int64_t k = 0; k < remaining_;) {
       const Best before = list_[k * SIZE];
       Best item = before;
-      if (visit(item.index, load_segment(segments_, item.index), item.score)) {
+      if (visit(item.index, load_stored(segments_, item.index), item.score)) {
         if (item.score != before.score) list_[k * SIZE].score = item.score;
         ++k;
       } else {
@@ -105,7 +105,7 @@ class MemoryItems {
 template <typename Items>
 __device__ Best best_of(Items& items) {
   Best mine = no_segment();
-  items.sweep([&](int64_t j, Segment, double& score) {
+  items.sweep([&](int64_t j, auto, double& score) {
     mine = better(mine, Best{score, j});
     return true;
   });

@@ -13,6 +13,7 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
   const int64_t first = group * params.capacity;
   const T* segments = params.segments + 2 * first;
   int64_t* keep = params.keep + first;
+  const OverlapTest suppresses{Overlap::iou, 0.0, params.iou_threshold, false};
 
   Items items(team.rank(), segments, params.scores + first, count,
               large_workspace(params.workspace, params.capacity));
@@ -21,11 +22,10 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
   int64_t kept = 0;
   for (; pivot.index >= 0; ++kept) {
     if (team.rank() == 0) keep[kept] = pivot.index;
-    const Segment best = load_segment(segments, pivot.index);
+    const StoredSegment<T> best = load_stored(segments, pivot.index);
     Best mine = no_segment();
-    items.sweep([&](int64_t j, Segment candidate, double& score) {
-      const bool drop = j == pivot.index ||
-                        segment_overlap(best, candidate, Overlap::iou, 0.0) >= params.iou_threshold;
+    items.sweep([&](int64_t j, StoredSegment<T> candidate, double& score) {
+      const bool drop = j == pivot.index || suppresses(best, candidate);
       if (!drop) mine = better(mine, Best{score, j});
       return !drop;
     });
@@ -36,7 +36,7 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kGroupBlock) nms_kernel(const NmsParams<T> params) {
+__global__ void __launch_bounds__(kGroupBlock, kGroupBlocks) nms_kernel(const NmsParams<T> params) {
   for_each_group<Best>(params.counts, params.groups, params.capacity,
                        [&](auto& team, auto store, int64_t group, int64_t count) {
                          using Items = ItemsOf<T, decltype(store), decltype(team)>;

@@ -13,6 +13,8 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
   const int64_t first = group * params.capacity;
   const int64_t most = count < params.max_output ? count : params.max_output;
   const double inverse_sigma = 1.0 / params.sigma;
+  const bool gaussian = params.decay == Decay::gaussian;
+  const OverlapTest decays{Overlap::iou, 0.0, params.iou_threshold, false};
   const T* segments = params.segments + 2 * first;
   int64_t* keep = params.keep + first;
   T* kept_scores = params.kept_scores + first;
@@ -28,14 +30,16 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
       kept_scores[selected] = static_cast<T>(pivot.score);
     }
     ++selected;
-    const Segment best = load_segment(segments, pivot.index);
+    const StoredSegment<T> best = load_stored(segments, pivot.index);
     Best mine = no_segment();
-    items.sweep([&](int64_t j, Segment segment, double& score) {
+    items.sweep([&](int64_t j, StoredSegment<T> segment, double& score) {
       if (j == pivot.index) return false;
-      const double iou = segment_overlap(best, segment, Overlap::iou, 0.0);
-      if (iou > 0.0)  // otherwise the weight is 1
-        score *= params.decay == Decay::gaussian ? gaussian_decay(iou, inverse_sigma)
-                                                 : linear_decay(iou, params.iou_threshold);
+      if (best.meets(segment) && (gaussian || decays(best, segment))) {  // else the weight is 1
+        const double iou =
+            segment_overlap(best.in_double(), segment.in_double(), Overlap::iou, 0.0);
+        score *=
+            gaussian ? gaussian_decay(iou, inverse_sigma) : linear_decay(iou, params.iou_threshold);
+      }
       if (!(score >= params.min_score)) return false;
       mine = better(mine, Best{score, j});
       return true;
@@ -50,7 +54,8 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kGroupBlock) soft_nms_kernel(const SoftNmsParams<T> params) {
+__global__ void __launch_bounds__(kGroupBlock, kGroupBlocks)
+    soft_nms_kernel(const SoftNmsParams<T> params) {
   for_each_group<Best>(params.counts, params.groups, params.capacity,
                        [&](auto& team, auto store, int64_t group, int64_t count) {
                          using Items = ItemsOf<T, decltype(store), decltype(team)>;

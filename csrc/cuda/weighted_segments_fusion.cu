@@ -1,6 +1,7 @@
 #include "cuda/for_each_group.cuh"
 #include "cuda/team_sort.cuh"
 #include "cuda/wide_stores.cuh"
+#include "gaufuse/overlap_test.h"
 #include "gaufuse/weighted_segments_fusion.h"
 
 namespace gaufuse {
@@ -53,6 +54,7 @@ __device__ void fuse_group(const WeightedSegmentsFusionParams<T>& params, int64_
     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
   });
 
+  const OverlapTest joins{Overlap::iou, 0.0, params.iou_threshold, true};
   int64_t num_clusters = 0;
   for (int64_t rank = 0; rank < count; ++rank) {
     const int64_t j = order[rank];
@@ -61,8 +63,9 @@ __device__ void fuse_group(const WeightedSegmentsFusionParams<T>& params, int64_
     const Segment segment = load_segment(segments, j);
     Best mine = no_segment();
     for (int64_t k = team.rank(); k < num_clusters; k += team.size) {
-      const double iou = segment_overlap(segment, clusters[k].fused, Overlap::iou, 0.0);
-      if (iou > params.iou_threshold) mine = better(mine, Best{iou, k});
+      const Segment fused = clusters[k].fused;
+      if (joins(segment, fused))
+        mine = better(mine, Best{segment_overlap(segment, fused, Overlap::iou, 0.0), k});
     }
     const Best match = team.reduce(mine, MergeBest());
     const bool opens = match.index < 0;
@@ -104,7 +107,7 @@ __device__ void fuse_group(const WeightedSegmentsFusionParams<T>& params, int64_
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kGroupBlock)
+__global__ void __launch_bounds__(kGroupBlock, kGroupBlocks)
     weighted_segments_fusion_kernel(const WeightedSegmentsFusionParams<T> params) {
   for_each_group<Best>(params.counts, params.groups, params.capacity,
                        [&](auto& team, auto, int64_t group, int64_t count) {

@@ -6,7 +6,9 @@
 //   e - s >= min_length is a proposal, in the order of time. Stored: segment [s, e + 1], score
 //   inner - outer, weight inner, where inner is the mean of snippets s..e (clipped) and outer the
 //   mean of the ring around the run.
-// - Thresholds compare in double against the exact value of the activation. Sums are in double.
+// - Thresholds compare in double against the exact value of the activation. Sums are in double; a
+//   prefix sum is that of the tiles of kSumTile snippets before, in order, plus that of the tile's
+//   own snippets so far.
 // - Empty sequences (lengths[g] == 0) give a count of zero.
 // - A group writes at most `capacity` proposals; counts[g] is the number written. With
 //   capacity >= proposals_bound(...) nothing is ever dropped.
@@ -90,6 +92,10 @@ GAUFUSE_HD int64_t proposals_workspace_words(int64_t groups, int64_t num_snippet
   const int64_t blocks = groups < kProposalsBlocks ? groups : kProposalsBlocks;
   return blocks * proposals_layout(num_snippets, num_thresholds).workspace_words();
 }
+
+// Odd, so that threads that each walk through a tile of their own use different banks of shared
+// memory.
+constexpr int kSumTile = 33;
 
 struct Contrast {
   double score;
