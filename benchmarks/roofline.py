@@ -48,7 +48,7 @@ REDUCE = {"best": 80, "round": 250}  # a tree over a warp: 4 and 18 words
 PIVOT_ENTRY = 8  # of a tableau: two loads, multiply and subtract in double, one store
 # Cycles of a step that the next one waits for.
 SWEEP, ROUND, SIMPLEX_STEP = 100, 500, 1500
-TEAMS = {"warp": 16, "block": 2, "proposals": 32, "linpro": 19}  # at a time on a multiprocessor
+TEAMS = {"warp": 16, "block": 2, "proposals": 32, "linpro": 16}  # at a time on a multiprocessor
 
 
 @dataclass(frozen=True)

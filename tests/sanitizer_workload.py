@@ -80,7 +80,7 @@ for dtype in (torch.float32, torch.float64):
     for snippets in (1, 33, 1000, 4097):  # 32 rows a warp .. one
         few = segments[:, :40].to(dtype)
         check(gx.interval_membership, few, snippets, counts.clamp(max=40))
-    # Components for each of the arenas: 11 KiB and 47 KiB of shared memory, 1 MiB.
+    # Components for each of the arenas: 13 KiB and 47 KiB of shared memory, 1 MiB.
     for size in (1, 4, 8, 12, 20):
         segments, scores, counts = random_groups(5, size)
         arguments = segments.to(dtype), scores.to(dtype), 200, counts

@@ -61,7 +61,7 @@ def chains(sizes: list[int], reach: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_what_does_not_fit_is_solved_by_a_launch_with_larger_arenas(emulation):
-    """Up to 11 KiB, 47 KiB (both in shared memory) and 1 MiB."""
+    """Up to 13 KiB, 47 KiB (both in shared memory) and 1 MiB."""
     sizes = [3, 24, 8, 0, 14, 1, 12, 2]
     segments, scores = chains(sizes, 13.0)
     arguments = (segments, scores, 100, sizes)

@@ -9,7 +9,8 @@
 
 namespace gaufuse {
 
-constexpr int64_t kSmallArena = 11 * 1024;   // shared: 19 warps a multiprocessor of an H100
+constexpr int64_t kSmallArena = 13 * 1024;   // shared: 16 warps a multiprocessor of an H100, as
+                                             // many as its registers hold
 constexpr int64_t kMiddleArena = 47 * 1024;  // shared: what a block gets without asking for more
 constexpr int64_t kLargeArena = 1 << 20;     // in the workspace
 constexpr int64_t kMiddleWorkers = 1024;
