@@ -7,7 +7,7 @@ Weakly Supervised Temporal Action Localization by Bridging Train-Test Gap in Pse
 
 from gaufuse_ext._groups import valid_mask
 from gaufuse_ext.build_info import build_info
-from gaufuse_ext.detection_map import DetectionMap, detection_map, threshold_range
+from gaufuse_ext.detection_map import DetectionMap, detection_map
 from gaufuse_ext.ops.count_proposals import count_proposals
 from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
 from gaufuse_ext.ops.interval_membership import interval_membership
@@ -18,6 +18,7 @@ from gaufuse_ext.ops.segment_voting import segment_voting
 from gaufuse_ext.ops.soft_nms import SoftNms, soft_nms
 from gaufuse_ext.ops.threshold_proposals import Proposals, threshold_proposals
 from gaufuse_ext.ops.weighted_segments_fusion import WeightedSegments, weighted_segments_fusion
+from gaufuse_ext.thresholds import threshold_range
 
 __version__ = build_info()["version"]
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native
 
 
@@ -40,6 +41,7 @@ def unbatch(result: NamedTuple) -> NamedTuple:
     return type(result)(*(tensor.squeeze(0) for tensor in result))
 
 
+@works_in_forked_child
 def valid_mask(counts: torch.Tensor, capacity: int) -> torch.Tensor:
     """(G, capacity) bool: which entries of each padded group are valid."""
     return torch.arange(capacity, device=counts.device) < counts.unsqueeze(-1)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import torch
 
+from gaufuse_ext._fork import kernel_threads
+
 try:
     from gaufuse_ext import _native
 except ImportError as error:
@@ -50,7 +52,5 @@ def call_native(function: Callable, tensor: torch.Tensor, *arguments) -> None:
     on_cuda = tensor.is_cuda
     with torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext():
         stream = torch.cuda.current_stream().cuda_stream if on_cuda else 0
-        launch = _native.Launch(
-            on_cuda, tensor.dtype == torch.float64, torch.get_num_threads(), stream
-        )
+        launch = _native.Launch(on_cuda, tensor.dtype == torch.float64, kernel_threads(), stream)
         function(launch, *addresses)

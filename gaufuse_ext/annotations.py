@@ -3,6 +3,7 @@
     predictions   {"results": {video: [{"segment": [start, end], "label": ..., "score": ...}]}}
     ground truth  {"database": {video: {"subset": ..., "duration": seconds,
                                         "annotations": [{"segment": ..., "label": ...}]}}}
+                  or, as Charades and MultiTHUMOS are, "actions": [[class, start, end], ...]
 
 The outer key may be left out. Seconds, which may be numbers or strings (both are about). Parsed
 into flat arrays, video by video.
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
 
 
@@ -59,9 +61,30 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
             subset, with those that there are.
     """
     name, table = _open(source, "ground truth", "database")
+    videos = parse_ground_truth(table, name)
+    return videos if subset is None else choose_subset(videos, subset, name)
+
+
+def parse_ground_truth(table: Mapping, name: str) -> dict[str, VideoAnnotation]:
+    """Entries by video, however they were read, so that all are checked alike; `name` says where
+    they are from.
+
+    Raises:
+        ValueError: with the name, the video and what is wrong there.
+    """
     videos = {video: _parse_video(name, video, entry) for video, entry in table.items()}
-    if subset is None:
-        return videos
+    _check_some_have_annotations(name, table)
+    return videos
+
+
+def choose_subset(
+    videos: Mapping[str, VideoAnnotation], subset: str, name: str = "ground truth"
+) -> dict[str, VideoAnnotation]:
+    """The videos of one subset, upper and lower case alike.
+
+    Raises:
+        TypeError, ValueError: there is none; with those that there are. `name` says where.
+    """
     if not isinstance(subset, str):
         raise TypeError(f"subset must be a name, got {subset!r}")
     chosen = {v: a for v, a in videos.items() if (a.subset or "").lower() == subset.lower()}
@@ -71,8 +94,31 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     return chosen
 
 
+def parse_json(text: str | bytes) -> object:
+    """JSON, in which no object has a key twice: of two entries the first would be lost.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} occurs {keys.count(twice)} times in one object")
+    return table
+
+
 def read_json(path: str | Path) -> object:
-    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name."""
+    """Parsed JSON of a file, gunzipped where the content is gzip, whatever the name.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong there; a key that an object
+            has twice is wrong.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -88,7 +134,7 @@ def read_json(path: str | Path) -> object:
     if len(data) > MAX_JSON_BYTES:
         raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
     try:
-        return json.loads(data)
+        return parse_json(data)
     except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
 
@@ -103,6 +149,11 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
     else:
         name, data = str(source), read_json(source)
     table = data.get(key, data) if isinstance(data, Mapping) else None
+    if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
+        raise ValueError(
+            f'{name} has "{OTHER_KEY[key]}", not "{key}": were predictions and ground truth taken '
+            "for each other?"
+        )
     if not isinstance(table, Mapping):
         raise ValueError(f'{name} must be an object with "{key}", a table of videos')
     return name, table
@@ -113,7 +164,7 @@ def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
         return entry
     if not isinstance(entry, Mapping) or not isinstance(entry.get("annotations", []), list):
         raise ValueError(f'{name}: video {video!r} must be an object with a list "annotations"')
-    parsed = _parse(name, video, entry.get("annotations", []), scored=False)
+    parsed = _parse(name, video, _annotations_of(name, video, entry), scored=False)
     duration = entry.get("duration", entry.get("duration_second"))
     if duration is not None:
         duration = _number(name, video, "duration", duration)
@@ -125,6 +176,52 @@ def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
         None if subset is None else str(subset),
         duration,
     )
+
+
+def _check_some_have_annotations(name: str, table: Mapping) -> None:
+    known = ("annotations", "actions")
+    entries = [entry for entry in table.values() if isinstance(entry, Mapping)]
+    if entries and not any(key in entry for entry in entries for key in known):
+        raise ValueError(
+            f'{name}: no video has "annotations"; the first, {next(iter(table))!r}, has '
+            f"{', '.join(map(str, entries[0])) or 'nothing'}"
+        )
+
+
+def _annotations_of(name: str, video: str, entry: Mapping) -> list:
+    """An entry without any is an unlabelled video's; one with lists under other names is of a
+    layout that we do not know, and its video not free of actions."""
+    if "annotations" in entry:
+        return entry["annotations"]
+    if "actions" in entry:
+        return actions_as_annotations(name, video, entry["actions"])
+    if any(isinstance(value, (list, Mapping)) for value in entry.values()):
+        raise ValueError(
+            f'{name}: video {video!r} has no "annotations"; it has {", ".join(map(str, entry))} '
+            '(an unlabelled video has "annotations": [])'
+        )
+    return []
+
+
+def actions_as_annotations(name: str, video: str, actions: object) -> list[dict]:
+    """Charades' [[class, start, end], ...] as a list of {"segment", "label"}.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    fits = isinstance(actions, list) and all(
+        isinstance(action, (list, tuple))
+        and len(action) == 3
+        and isinstance(action[0], (str, int))
+        and not isinstance(action[0], bool)
+        for action in actions
+    )
+    if not fits:
+        raise ValueError(
+            f'{name}: video {video!r}: "actions" must be a list of [class, start, end], the class '
+            "a name or a number"
+        )
+    return [{"segment": [start, end], "label": str(label)} for label, start, end in actions]
 
 
 def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
@@ -148,7 +245,7 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 f"[{start}, {end}]"
             )
         segments[i] = start, end
-        labels.append(str(entry["label"]))
+        labels.append(label_text(f"{name}: video {video!r}, entry {i}", entry["label"]))
         if scored:
             if "score" not in entry:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
@@ -156,9 +253,25 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     return Segments(segments, labels, scores)
 
 
+def label_text(where: str, value: object) -> str:
+    """A class's name, or its id as text: whole numbers are ids.
+
+    Raises:
+        ValueError: neither; `where` says in which file and entry.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if number and not isinstance(value, bool) and float(value).is_integer():
+        return str(int(value))
+    raise ValueError(f"{where}: label must be a class's name or id, got {value!r}")
+
+
 def _number(name: str, video: str, what: str, value: object) -> float:
     try:
-        number = float(value)
+        # Python takes true for 1 and "1_0" for 10.
+        strange = isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+        number = np.nan if strange else float(value)
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number):

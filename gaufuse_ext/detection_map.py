@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from gaufuse_ext.annotations import Segments, Source, load_ground_truth, load_predictions
+from gaufuse_ext.annotations import (
+    Segments,
+    Source,
+    choose_subset,
+    load_ground_truth,
+    load_predictions,
+)
+from gaufuse_ext.class_names import check_videos_in_common, unknown_classes, with_names
 from gaufuse_ext.reference.segment_iou import segment_iou
+from gaufuse_ext.text import read_text
+from gaufuse_ext.thresholds import PROTOCOLS, parse_thresholds
 
-
-def threshold_range(first: float, step: float, last: float) -> tuple[float, ...]:
-    """first, first + step, ... up to last, as `numpy.arange` makes them.
-
-    That is how the field's evaluation scripts write 0.1:0.1:0.7, and it matters: 0.1 + 2 * 0.1 is
-    a little more than 0.3, so an IoU of exactly 3/10, which sets of snippets do reach, is no match.
-    """
-    if not (step > 0 and last >= first):
-        raise ValueError(
-            f"expected first:step:last with a positive step, got {first}:{step}:{last}"
-        )
-    return tuple(np.arange(first, last + step / 2, step).tolist())
-
-
-THUMOS_THRESHOLDS = threshold_range(0.1, 0.1, 0.7)
+UNKNOWN_VIDEOS = ("ignore", "count")
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,11 @@ class DetectionMap:
     iou_thresholds: np.ndarray  # (H,)
     classes: list[str]  # (C,) the classes that have annotations
     per_class: np.ndarray  # (C, H) average precision; 0 for a class without predictions
-    ignored_videos: int  # videos with predictions, but without ground truth (left out)
+    ignored_videos: int  # videos with predictions, but without ground truth, left out
+    unknown_videos: str = "ignore"  # what was done with those: "ignore" or "count"
+    counted_videos: int = 0  # such videos whose predictions counted as false positives
+    # Predictions of each class that the ground truth does not have; they count nowhere.
+    unknown_classes: dict[str, int] = field(default_factory=dict)
 
     @property
     def map(self) -> np.ndarray:
@@ -51,11 +50,14 @@ class DetectionMap:
 def detection_map(
     predictions: Source,
     ground_truth: Source,
-    iou_thresholds: Sequence[float] = THUMOS_THRESHOLDS,
+    iou_thresholds: Sequence[float] | str = "0.1:0.1:0.7",
     protocol: str = "activitynet",
     *,
     subset: str | None = None,
     ambiguous: str | Path | None = None,
+    unknown_videos: str = "ignore",
+    classes: Collection[str] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> DetectionMap:
     """Mean average precision of predicted segments at one or more tIoU thresholds.
 
@@ -70,45 +72,76 @@ def detection_map(
     Args:
         predictions, ground_truth: parsed ActivityNet-style JSON, or a path to it (also gzip);
             see gaufuse_ext/annotations.py.
+        iou_thresholds: in (0, 1]; or "first:step:last", which become the numbers that the
+            protocol's own scripts use (`threshold_range`).
         subset: use the ground truth of this subset only.
         ambiguous: path of THUMOS14's Ambiguous_test.txt; predictions that overlap one of its
             intervals are dropped ("thumos" only).
+        unknown_videos: what predictions in videos without ground truth are: left out ("ignore"), or
+            false positives ("count"), as in the official ActivityNet evaluation.
+        classes: that predictions may have, besides those of the ground truth; others are counted
+            in `DetectionMap.unknown_classes`.
+        label_map: names by class id (as text), for labels that are ids; see
+            `gaufuse_ext.class_names.load_label_map`.
 
     Raises:
         FileNotFoundError, ValueError: an unreadable or malformed source, an unknown protocol or
-            subset, thresholds outside (0, 1].
+            subset, thresholds outside (0, 1]; predictions none of whose classes, or none of whose
+            videos, the ground truth has.
     """
-    if protocol not in ("activitynet", "thumos"):
+    if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be activitynet or thumos, got {protocol!r}")
-    thresholds = _check_thresholds(iou_thresholds)
+    if unknown_videos not in UNKNOWN_VIDEOS:
+        raise ValueError(f"unknown_videos must be ignore or count, got {unknown_videos!r}")
+    thresholds = _check_thresholds(iou_thresholds, protocol)
     if ambiguous is not None and protocol != "thumos":
         raise ValueError("ambiguous intervals belong to the thumos protocol only")
-    truth = load_ground_truth(ground_truth, subset)
+    truth = load_ground_truth(ground_truth)
     found = load_predictions(predictions)
-    ignored = sum(video not in truth for video in found)
-    found = {video: found[video] for video in found if video in truth}
+    if label_map is not None:
+        found = with_names(found, label_map, all_of="predictions")
+        truth = with_names(truth, label_map)
+    # Of all subsets: a model may find classes that the subset happens not to show.
+    known = {label for video in truth.values() for label in video.labels} | set(classes or ())
+    if subset is not None:
+        truth = choose_subset(truth, subset)
+    labels = sorted({label for video in truth.values() for label in video.labels})
+    if not labels:
+        raise ValueError("the ground truth has no annotation")
+    check_videos_in_common(found, truth)
+    strangers = unknown_classes(found, known)
+    without_truth = sum(video not in truth for video in found)
+    if unknown_videos == "ignore":
+        found = {video: found[video] for video in found if video in truth}
     if protocol == "thumos":
         found = {video: _in_snippets(found[video], np.trunc) for video in found}
         truth = {video: _in_snippets(truth[video], np.round) for video in truth}
         if ambiguous is not None:
             found = _drop_ambiguous(found, _read_ambiguous(ambiguous))
 
-    classes = sorted({label for video in truth.values() for label in video.labels})
-    if not classes:
-        raise ValueError("the ground truth has no annotation")
     truth_by_class = _by_class(truth)
     found_by_class = _by_class(found)
-    per_class = np.zeros((len(classes), len(thresholds)))
-    for row, label in zip(per_class, classes, strict=True):
+    per_class = np.zeros((len(labels), len(thresholds)))
+    for row, label in zip(per_class, labels, strict=True):
         row[:] = _average_precision(
             found_by_class.get(label, {}), truth_by_class[label], thresholds
         )
-    return DetectionMap(thresholds, classes, 100.0 * per_class, ignored)
+    counted = without_truth if unknown_videos == "count" else 0
+    return DetectionMap(
+        thresholds,
+        labels,
+        100.0 * per_class,
+        without_truth - counted,
+        unknown_videos,
+        counted,
+        strangers,
+    )
 
 
-def _check_thresholds(values: Sequence[float]) -> np.ndarray:
+def _check_thresholds(values: Sequence[float] | str, protocol: str) -> np.ndarray:
     try:
-        thresholds = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        numbers = parse_thresholds(values, protocol) if isinstance(values, str) else values
+        thresholds = np.atleast_1d(np.asarray(numbers, dtype=np.float64))
     except (TypeError, ValueError):
         thresholds = np.array([])
     inside = (thresholds > 0) & (thresholds <= 1)
@@ -190,11 +223,7 @@ def _in_snippets(entry: Segments, to_integer) -> Segments:
 def _read_ambiguous(path: str | Path) -> dict[str, np.ndarray]:
     """Lines "video  start end" in seconds -> intervals (M, 2) in snippets by video."""
     intervals: dict[str, list[tuple[float, float]]] = {}
-    try:
-        lines: Iterable[str] = Path(path).read_text().splitlines()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         fields = line.split()
         if not fields:
             continue

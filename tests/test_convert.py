@@ -288,6 +288,16 @@ def test_bad_features_leave_nothing_behind(source, dataset, capsys):
     assert "too large for float16" in refused(source, capsys, "--float16")
 
 
+def test_a_video_without_snippets_among_timed_ones(source, dataset, capsys):
+    source.mkdir()
+    layouts.write_opentad_json(source / "thumos14.json", dataset)
+    for name, _, features in layouts.videos(dataset):
+        layouts.write_file(source / "features" / f"{name}.npy", features)
+    np.save(source / "features" / f"{dataset.training.names[0]}.npy", features[:0])
+    error = refused(source, capsys, "--feat-stride", "16")
+    assert f"video {dataset.training.names[0]!r} has no snippet" in error
+
+
 def test_names_do_not_leave_the_folder(source, dataset, capsys):
     layouts.write_gt_json(source / "gt.json", dataset)
     table = json.loads((source / "gt.json").read_text())

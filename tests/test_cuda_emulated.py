@@ -33,6 +33,7 @@ from emulated_cuda import EMULATION, SCHEDULES, Emulation
 from gaufuse_ext._library import _native
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.interval_membership import MODES
+from gaufuse_ext.ops.segment_voting import WEIGHTS
 from gaufuse_ext.ops.soft_nms import METHODS
 from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
 from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
@@ -126,7 +127,16 @@ CHECKS: dict[str, Callable[[Groups], None]] = {
     "soft_nms_linear": lambda groups: test_soft_nms.check_against_reference(
         groups, method="linear", min_score=0.01
     ),
+    "soft_nms_hard": lambda groups: test_soft_nms.check_against_reference(
+        groups, method="hard", iou_threshold=0.3, min_score=0.0
+    ),
+    "soft_nms_gaussian_above": lambda groups: test_soft_nms.check_against_reference(
+        groups, method="gaussian_above", threshold_growth=0.02, length_epsilon=1e-6, min_score=0.01
+    ),
     "segment_voting": lambda groups: test_segment_voting.check_against_reference(groups, 0.3, 40),
+    "segment_voting_by_iou": lambda groups: test_segment_voting.check_against_reference(
+        groups, 0.3, 40, "score_iou"
+    ),
     "weighted_segments_fusion": (
         lambda groups: test_weighted_segments_fusion.check_against_reference(
             groups, iou_threshold=0.4, num_models=2
@@ -160,6 +170,15 @@ LARGE = {
     ),
     "soft_nms_linear": lambda g: gx.soft_nms(
         g.segments, g.scores, g.counts, method="linear", max_output=20
+    ),
+    "soft_nms_gaussian_above": lambda g: gx.soft_nms(
+        g.segments,
+        g.scores,
+        g.counts,
+        method="gaussian_above",
+        threshold_growth=0.01,
+        length_epsilon=1e-6,
+        max_output=20,
     ),
     "weighted_segments_fusion": lambda g: gx.weighted_segments_fusion(
         g.segments, g.scores, g.counts, iou_threshold=0.4, skip_below=0.45, num_models=3
@@ -386,6 +405,9 @@ few_examples = settings(max_examples=12)
     method=st.sampled_from(METHODS),
     min_score=st.sampled_from([-2.0, 0.0, 0.001, 0.5, 2.0]),
     max_output=st.sampled_from([None, 0, 1, 3, 100]),
+    threshold_growth=st.sampled_from([0.0, 0.125]),
+    length_epsilon=st.sampled_from([0.0, 1e-6, 1.0]),
+    weights=st.sampled_from(WEIGHTS),
     confidence=st.sampled_from(CONFIDENCES),
     allows_overflow=st.booleans(),
     mode=st.sampled_from(MODES),
@@ -398,18 +420,27 @@ def test_matches_reference(
     method,
     min_score,
     max_output,
+    threshold_growth,
+    length_epsilon,
+    weights,
     confidence,
     allows_overflow,
     mode,
 ):
-    test_nms.check_against_reference(groups, threshold)
+    test_nms.check_against_reference(groups, threshold, length_epsilon)
     test_fuse_segments.check_against_reference(
         groups, threshold=threshold, overlap=overlap, length_offset=length_offset
     )
     test_soft_nms.check_against_reference(
-        groups, method=method, iou_threshold=threshold, min_score=min_score, max_output=max_output
+        groups,
+        method=method,
+        iou_threshold=threshold,
+        min_score=min_score,
+        max_output=max_output,
+        threshold_growth=threshold_growth,
+        length_epsilon=length_epsilon,
     )
-    test_segment_voting.check_against_reference(groups, threshold, 4)
+    test_segment_voting.check_against_reference(groups, threshold, 4, weights)
     test_weighted_segments_fusion.check_against_reference(
         groups, iou_threshold=threshold, confidence=confidence, allows_overflow=allows_overflow
     )

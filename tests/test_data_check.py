@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gaufuse.cli.main import main
+from gaufuse.dataset import load_dataset
 from training_setups import tiny_dataset
 
 
@@ -87,6 +89,80 @@ def test_all_that_is_wrong_is_reported_at_once(folder):
         "training video without labels": ["training_0007"],
         "empty segment": ["testing_0005"],
     }
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300, 3.5e38])
+def test_float64_that_overflows_float32(folder, value, capsys):
+    """Training computes in float32, whose largest number is 3.4028e38."""
+    path = folder / "features" / "training_0002.npy"
+    array = np.load(path).astype(np.float64)
+    array[3, 1] = value
+    np.save(path, array)
+    status, _, problems = check(folder)
+    assert status == 1
+    assert problems == {"too large for float32": ["training_0002"]}
+    with pytest.raises(ValueError, match=r"1 values too large for float32 .*first in snippet 3"):
+        load_dataset(folder)
+    assert main(["train", str(folder), "--output", str(folder.parent / "run")]) == 2
+    assert "training_0002.npy has 1 values too large for float32" in capsys.readouterr().err
+    array[3, 1] = 3.4e38
+    np.save(path, array)
+    status, _, problems = check(folder)
+    assert (status, problems) == (0, {"very large values": ["training_0002"]})
+
+
+def test_float64_is_used_as_float32(folder):
+    path = folder / "features" / "training_0002.npy"
+    array = np.full(np.load(path).shape, 0.1, np.float64)
+    np.save(path, array)
+    assert check(folder)[0] == 0
+    features = load_dataset(folder).training.features[2]
+    assert features.dtype == torch.float32
+    assert features.unique().tolist() == [pytest.approx(0.1, abs=1e-8)]
+    np.save(path, array * 1e-60)  # zero in float32
+    assert check(folder)[2] == {"all zero": ["training_0002"]}
+
+
+def test_the_reason_of_a_loss_that_is_not_finite(folder, tmp_path, capsys):
+    path = folder / "features" / "training_0002.npy"
+    np.save(path, np.full(np.load(path).shape, 3e38, np.float32))
+    arguments = ["train", str(folder), "--output", str(tmp_path / "run")]
+    assert main([*arguments, "--set", "data.standardize=false"]) == 2
+    error = capsys.readouterr().err
+    assert "the loss is not finite in epoch 1" in error
+    assert "the features of 'training_0002' reach 3e+38" in error
+    assert "there is no checkpoint yet" in error
+    assert "learning rate" not in error
+
+
+def test_names_that_differ_by_a_prefix(folder):
+    for path in (folder / "features").glob("*.npy"):
+        path.rename(path.with_name(f"v_{path.name}"))
+    status, report, problems = check(folder)
+    assert status == 1
+    assert len(problems["no features"]) == len(problems["features without annotations"]) == 15
+    (hint,) = (p for p in report["problems"] if p["kind"].startswith("names differ"))
+    assert "--template 'v_{video}'" in hint["detail"]
+    out = folder.parent / "converted"
+    assert main(["convert", str(folder), str(out), "--template", "v_{video}"]) == 0
+    assert len(load_dataset(out).training) == 9
+    assert check(out)[2] == {}
+
+
+def test_files_of_other_systems_are_no_features(folder):
+    name = "training_0000"
+    (folder / "features" / f"._{name}.npy").write_bytes(b"\x00\x05\x16\x07")
+    edit(folder, lambda videos: videos.update({"Caf\u00e9": videos.pop(name)}))
+    path = folder / "features" / f"{name}.npy"
+    path.rename(path.with_name("Cafe\u0301.npy"))  # as macOS writes it
+    status, _, problems = check(folder)
+    assert (status, problems) == (0, {})
+    assert "Caf\u00e9" in load_dataset(folder).training.names
+
+
+def test_a_duration_that_is_not_positive(folder):
+    edit(folder, lambda videos: videos["testing_0000"].update(duration=-4.0))
+    assert check(folder)[2] == {"duration not positive": ["testing_0000"]}
 
 
 def test_warnings_alone_are_not_a_failure(folder):

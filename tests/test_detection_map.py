@@ -181,17 +181,6 @@ def test_subset():
         gx.detection_map(p, a, subset=3)
 
 
-def test_threshold_ranges():
-    assert gx.threshold_range(0.5, 0.05, 0.95) == tuple(np.arange(0.5, 1.0, 0.05)[:10])
-    assert len(gx.threshold_range(0.1, 0.1, 0.7)) == 7
-    assert gx.threshold_range(0.5, 0.1, 0.5) == (0.5,)
-    # The range's 0.3 is a little more than 3/10, as in the field's scripts.
-    assert gx.threshold_range(0.1, 0.1, 0.7)[2] > 0.3
-    for bad in ((0.5, 0.0, 0.9), (0.5, -0.1, 0.9), (0.9, 0.1, 0.5), (0.1, 0.1, float("nan"))):
-        with pytest.raises(ValueError, match="expected first:step:last with a positive step"):
-            gx.threshold_range(*bad)
-
-
 @pytest.mark.parametrize(
     "thresholds", [[], [0.0], [1.1], [-0.5], [float("nan")], [[0.5]], "a", None]
 )
@@ -304,6 +293,24 @@ class TestFiles:
         with pytest.raises(ValueError, match=f"ground truth: video 'v'.*{message}"):
             load_ground_truth({"database": {"v": entry}})
 
+    @pytest.mark.parametrize(
+        ("text", "key"),
+        [
+            ('{"results": {"v": [], "w": [], "v": []}}', "v"),
+            ('{"v": [], "v": []}', "v"),
+            ('{"results": {}, "results": {"v": []}}', "results"),
+            ('{"v": [{"segment": [0, 1], "label": "x", "score": 1, "score": 2}]}', "score"),
+        ],
+    )
+    def test_a_key_twice(self, tmp_path, text, key):
+        path = tmp_path / "p.json"
+        path.write_text(text)
+        message = rf"p\.json is not readable JSON \(key '{key}' occurs 2 times in one object\)"
+        with pytest.raises(ValueError, match=message):
+            load_predictions(path)
+        with pytest.raises(ValueError, match=message):
+            load_ground_truth(path)
+
     def test_missing_files(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"none\.json does not exist"):
             load_predictions(tmp_path / "none.json")
@@ -341,6 +348,19 @@ class TestRealData:
         assert len(m.classes) == 20
         assert m.map.tolist() == pytest.approx(expected, abs=0.005)
         assert m.average_map == pytest.approx(43.27, abs=0.005)
+
+    def test_videos_without_ground_truth_count_as_in_the_official_evaluation(self, data_root):
+        """2 of 212 videos: measured with ANETdetection, equal but for the order of equal scores."""
+        folder = data_root / "thumos14"
+        m = gx.detection_map(
+            folder / "proposals_weak_test.json.gz",
+            folder / "gt.json",
+            subset="test",
+            unknown_videos="count",
+        )
+        expected = [69.09, 63.13, 54.24, 44.59, 33.94, 23.28, 12.47]
+        assert m.map.tolist() == pytest.approx(expected, abs=0.01)
+        assert m.counted_videos == 2
 
     def test_weak_proposals_thumos_protocol(self, data_root):
         wtalc = pytest.importorskip("gaufuse.wtalc")

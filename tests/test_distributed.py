@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -13,10 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from gaufuse.checkpoint import latest_checkpoint, load_checkpoint
 from gaufuse.cli.main import main
-from gaufuse.distributed import World
+from gaufuse.distributed import World, _to_bytes
 from gaufuse.labels import LabelBank
 from training_setups import SHORT, tiny_dataset
 
@@ -139,6 +141,78 @@ def assert_close(one, two) -> None:
     assert all((first - second).abs().max() < 1e-3 for first, second in pairs)
 
 
+FIRST_FAILS = """
+import sys, torch
+from gaufuse.distributed import joined
+def work():
+    raise {error}
+with joined(torch.device("cpu"), 60) as world:
+    world.first_does(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("KeyError('subset')", "KeyError: 'subset'"),
+        ("AssertionError", "AssertionError: "),
+        ("ValueError('no space')", "no space"),
+    ],
+)
+def test_whatever_ends_the_first_process_reaches_the_others(error, said):
+    started = time.monotonic()
+    processes = start_two("-c", FIRST_FAILS.format(error=error))
+    _, other = (process.communicate(timeout=50)[1] for process in processes)
+    assert all(process.returncode == 1 for process in processes)
+    assert f"RuntimeError: the first process failed: {said}" in other
+    assert time.monotonic() - started < 50  # and not after the 60 s that a process waits
+
+
+class OnAnotherDevice(torch.Tensor):
+    """Pretends to lie on a GPU, and is then copied to the CPU like one that does."""
+
+    device = torch.device("cuda:0")
+
+    def cpu(self):
+        return torch.as_tensor(self.numpy())
+
+
+def test_gathered_tensors_travel_from_the_cpu():
+    """A tensor that was pickled on cuda:1 would be made anew on cuda:1 by whoever reads it."""
+    values = torch.arange(3.0)
+    item = {"tally": [values.as_subclass(OnAnotherDevice)], "own": values}
+    found = pickle.loads(_to_bytes(item))
+    assert type(found["tally"][0]) is torch.Tensor
+    assert found["tally"][0].device.type == "cpu"
+    assert found["tally"][0].tolist() == found["own"].tolist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.gpu
+def test_gathered_tensors_of_a_gpu_arrive_on_the_cpu():
+    found = pickle.loads(_to_bytes((torch.ones(2, device="cuda"), "x")))
+    assert found[0].device.type == "cpu"
+    assert found[0].tolist() == [1.0, 1.0]
+
+
+def start_two(*command: str) -> list[subprocess.Popen]:
+    """Two Python processes in the environment that torchrun would give them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ
+            | {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
 # fg_center gets no gradient with this loss: the search for such parameters is on.
 def test_a_process_that_dies_ends_the_run_and_leaves_a_checkpoint(tmp_path):
     data, run = tiny_dataset(tmp_path / "data"), tmp_path / "run"
@@ -151,21 +225,7 @@ def test_a_process_that_dies_ends_the_run_and_leaves_a_checkpoint(tmp_path):
         "schedule.epochs=9999",
         'schedule.target=[{until=9999, kind="none"}]',
     ]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "gaufuse", *arguments(data, run, *long), "--peer-timeout=20"],
-            env=os.environ
-            | {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    processes = start_two("-m", "gaufuse", *arguments(data, run, *long), "--peer-timeout=20")
     try:
         deadline = time.monotonic() + 150
         while latest_checkpoint(run / "checkpoints") is None:

@@ -11,8 +11,9 @@ import torch
 
 from gaufuse import dry_run
 from gaufuse.cli.main import main
+from gaufuse.online_labels import OnlineTeacher
 from gaufuse.training_step import TrainingStep
-from training_setups import SHORT, tiny_dataset
+from training_setups import SHORT, short_config, tiny_dataset
 
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
 
@@ -95,6 +96,61 @@ def test_labels_that_do_not_fit(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(dry_run, "_available_memory", lambda: 1000)
     assert try_out(data, tmp_path / "run") == 2
     assert "the labels need" in capsys.readouterr().err
+
+
+def schedule(*overrides: str):
+    return short_config(*overrides).schedule
+
+
+def test_labels_are_made_as_often_as_the_policy_says():
+    """Seven epochs, two of them before the first labels; refreshes at the ends of 2, 4 and 5."""
+    assert dry_run.label_makings(schedule()) == 3
+    # At the ends of epochs 2, 4 and 6: a refresh after the last epoch would be for nothing.
+    assert dry_run.label_makings(schedule("schedule.policy=every", "schedule.every=2")) == 3
+    # (With a target of labels, since deltas need two refreshes.)
+    labels = 'schedule.target=[{until=2, kind="none"}, {until=7, kind="labels"}]'
+    seldom = schedule("schedule.policy=every", "schedule.every=100", labels)
+    assert dry_run.label_makings(seldom) == 1
+
+
+@pytest.mark.parametrize(("every", "makings"), [(1, 5), (2, 3), (3, 7 / 3)])
+def test_online_labels_are_made_at_a_videos_first_visit_and_then_at_every_nth(
+    data, tmp_path, monkeypatch, every, makings
+):
+    """Of five visits after the base phase; over videos, as a real run makes them."""
+    settings = ("schedule.policy=online", f"schedule.teacher_every={every}", ONLINE_TARGET)
+    assert dry_run.label_makings(schedule(*settings)) == pytest.approx(makings)
+    made = []
+    make = OnlineTeacher._make
+    monkeypatch.setattr(
+        OnlineTeacher,
+        "_make",
+        lambda self, batch: made.append(len(batch.videos)) or make(self, batch),
+    )
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["train", str(data), "--output", str(tmp_path / "run"), *SETTINGS, *words]) == 0
+    assert sum(made) / 9 == pytest.approx(makings, abs=0.2)
+
+
+ONLINE_TARGET = 'schedule.target=[{until=2, kind="none"}, {until=7, kind="labels"}]'
+
+
+def test_the_table_says_what_the_policy_costs(data, tmp_path, capsys):
+    assert (
+        try_out(data, tmp_path / "run", "--set", "schedule.policy=online", "--set", ONLINE_TARGET)
+        == 0
+    )
+    shown = cells(capsys.readouterr().out)
+    assert "labels online, 2.33 times a video" in shown
+    assert "and the teacher" in shown
+    every = ["--set", "schedule.policy=every", "--set", "schedule.every=1"]
+    assert try_out(data, tmp_path / "run", *every) == 0
+    assert "5 label refreshes" in cells(capsys.readouterr().out)
+
+
+def cells(table: str) -> str:
+    """Without the lines between them, which a long cell is broken at."""
+    return " ".join(table.replace("│", " ").split())
 
 
 def test_saved_bytes_are_those_of_the_backward_pass():

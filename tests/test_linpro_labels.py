@@ -371,21 +371,3 @@ def test_one_copy_from_the_device_however_many_groups_highs_solves(device, monke
         assert torch.equal(r.objective[g], alone.objective)
         assert torch.equal(r.residual[g], alone.residual)
         assert r.status[g] == alone.status
-
-
-def test_beside_another_user_of_the_solver():
-    """HiGHS shares one scheduler a thread, and refuses another number of threads than it has."""
-    highspy = pytest.importorskip("highspy")
-    segments, q = (torch.from_numpy(x) for x in COMPONENTS["chained"])
-    expected = gx.linpro_labels(segments, q, 30).labels
-    highspy.Highs.resetGlobalScheduler(True)
-    other = highspy.Highs()
-    other.setOptionValue("output_flag", False)
-    other.setOptionValue("threads", 2)
-    other.addVars(2, np.zeros(2), np.ones(2))
-    other.run()
-    try:
-        assert other.getModelStatus() == highspy.HighsModelStatus.kOptimal
-        assert torch.equal(gx.linpro_labels(segments, q, 30).labels, expected)
-    finally:
-        highspy.Highs.resetGlobalScheduler(True)

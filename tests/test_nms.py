@@ -12,11 +12,19 @@ from gaufuse_ext.reference.nms import nms as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups
 
 
-def check_against_reference(groups: Groups, iou_threshold: float) -> None:
-    keep = gx.nms(groups.segments, groups.scores, iou_threshold, groups.counts)
+def check_against_reference(
+    groups: Groups, iou_threshold: float, length_epsilon: float = 0.0
+) -> None:
+    keep = gx.nms(
+        groups.segments,
+        groups.scores,
+        iou_threshold,
+        groups.counts,
+        length_epsilon=length_epsilon,
+    )
     capacity = groups.scores.shape[1]
     for g, (segments, scores, _) in enumerate(groups):
-        expected = reference(segments, scores, iou_threshold).tolist()
+        expected = reference(segments, scores, iou_threshold, length_epsilon).tolist()
         assert keep[g].tolist() == expected + [-1] * (capacity - len(expected))
 
 
@@ -27,9 +35,13 @@ def test_matches_reference_at_sizes(device, dtype, size):
         check_against_reference(make_groups(kind, size, dtype).to(device), 0.3)
 
 
-@given(groups=drawn_groups(), iou_threshold=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]))
-def test_matches_reference(device, groups, iou_threshold):
-    check_against_reference(groups.to(device), iou_threshold)
+@given(
+    groups=drawn_groups(),
+    iou_threshold=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]),
+    length_epsilon=st.sampled_from([0.0, 1e-6, 1.0]),
+)
+def test_matches_reference(device, groups, iou_threshold, length_epsilon):
+    check_against_reference(groups.to(device), iou_threshold, length_epsilon)
 
 
 def test_drops_at_the_threshold_itself(device):

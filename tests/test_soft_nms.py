@@ -33,7 +33,7 @@ def check_against_reference(groups: Groups, **options) -> None:
         assert (keep[count:] == -1).all()
         assert not kept_scores[count:].any()
         assert len(keep) == capacity
-        if options.get("method") == "linear":  # the same operations: equal ties, equal choices
+        if options.get("method") in ("linear", "hard"):  # the same operations: equal choices
             expected, expected_scores = reference(segments, scores, **options)
             assert keep[:count].tolist() == expected.tolist()
         else:
@@ -50,14 +50,21 @@ def follow(
     sigma: float = 0.5,
     min_score: float = 0.001,
     max_output: int | None = None,
-    **_,
+    method: str = "gaussian",
+    iou_threshold: float = 0.1,
+    threshold_growth: float = 0.0,
+    length_epsilon: float = 0.0,
 ) -> np.ndarray:
-    """Checks each selection of the gaussian method where it was made; returns expected scores.
+    """Checks each selection of the gaussian methods where it was made; returns expected scores.
 
     Another exponential, another last bit: of two scores that equal but for it either may come
     first, so the order cannot be compared with the reference's.
     """
-    iou = segment_iou(segments, segments)
+    iou = segment_iou(segments, segments, length_epsilon)
+    thresholds = np.full(len(segments), -np.inf)
+    if method == "gaussian_above":
+        lengths = segments[:, 1] - segments[:, 0] + length_epsilon
+        thresholds = iou_threshold + threshold_growth * lengths
     remaining = scores.copy()
     alive = np.ones(len(scores), dtype=bool)
     expected = []
@@ -68,7 +75,8 @@ def follow(
         expected.append(remaining[index])
         alive[index] = False
         with np.errstate(over="ignore"):
-            remaining *= np.exp(-(iou[index] ** 2) / sigma)
+            decay = np.exp(-(iou[index] ** 2) / sigma)
+        remaining *= np.where(iou[index] >= thresholds[index], decay, 1.0)
         alive &= (remaining >= min_score * (1 + 1e-12)) | (
             (remaining >= min_score * (1 - 1e-12)) & np.isin(np.arange(len(scores)), keep[place:])
         )
@@ -92,6 +100,8 @@ def test_matches_reference_at_sizes(device, method, dtype, size):
     iou_threshold=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]),
     min_score=st.sampled_from([-2.0, -0.3, 0.0, 0.001, 0.5, 2.0]),
     max_output=st.sampled_from([None, 0, 1, 3, 100]),
+    threshold_growth=st.sampled_from([0.0, 0.125, -0.5, 1e300]),
+    length_epsilon=st.sampled_from([0.0, 1e-6, 1.0]),
 )
 def test_matches_reference(device, groups, method, **options):
     check_against_reference(groups.to(device), method=method, **options)
@@ -160,17 +170,66 @@ def test_duplicates(device, method):
     scores = torch.full((5,), 0.5, device=device)
     found = gx.soft_nms(segments, scores, method=method, min_score=0.0, sigma=1.0)
     assert found.keep.tolist() == [0, 1, 2, 3, 4]
-    powers = [math.exp(-k) if method == "gaussian" else float(k == 0) for k in range(5)]
+    gaussian = method.startswith("gaussian")
+    powers = [math.exp(-k) if gaussian else float(k == 0) for k in range(5)]
     assert found.scores.tolist() == pytest.approx([0.5 * p for p in powers], rel=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "hard"])
 def test_points_overlap_nothing(device, method):
     segments = torch.full((3, 2), 3.0, device=device)
     scores = torch.tensor([0.1, 0.2, 0.1], device=device)
     found = gx.soft_nms(segments, scores, method=method, iou_threshold=0.0)
     assert found.keep.tolist() == [1, 0, 2]
     assert found.scores.tolist() == pytest.approx([0.2, 0.1, 0.1])
+
+
+def test_hard_leaves_zeros_and_drops_them_below_the_least_score(device):
+    """IoU 1/2 with the best, and none."""
+    segments = torch.tensor([[0.0, 4.0], [2.0, 4.0], [8.0, 9.0]], device=device)
+    scores = torch.tensor([1.0, 0.75, 0.5], device=device)
+
+    def select_hard(**options):
+        found = gx.soft_nms(segments, scores, method="hard", **options)
+        return found.keep.tolist(), found.scores.tolist()
+
+    assert select_hard(iou_threshold=0.5) == ([0, 2, -1], [1.0, 0.5, 0.0])
+    assert select_hard(iou_threshold=0.5, min_score=0.0) == ([0, 2, 1], [1.0, 0.5, 0.0])
+    assert select_hard(iou_threshold=0.50001) == ([0, 1, 2], [1.0, 0.75, 0.5])
+    # IoU 0 reaches a threshold of 0: nothing but the best keeps its score, however far away.
+    assert select_hard(iou_threshold=0.0, min_score=0.0) == ([0, 1, 2], [1.0, 0.0, 0.0])
+
+
+def test_the_threshold_of_gaussian_above_grows_with_the_length_selected(device):
+    """IoU 1/2 with a best of length 4: it decays up to a threshold of 0.1 + 0.1 * 4 = 0.5."""
+    segments = torch.tensor([[0.0, 4.0], [2.0, 4.0]], dtype=torch.float64, device=device)
+    scores = torch.tensor([1.0, 0.5], dtype=torch.float64, device=device)
+    decayed = 0.5 * math.exp(-0.25 / 0.5)
+    for iou_threshold, growth, second in (
+        (0.1, 0.1, decayed),
+        (0.1, 0.1001, 0.5),
+        (0.5, 0.0, decayed),
+        (0.0, 0.0, decayed),
+        (0.6, -0.025, decayed),
+    ):
+        found = gx.soft_nms(
+            segments,
+            scores,
+            method="gaussian_above",
+            iou_threshold=iou_threshold,
+            threshold_growth=growth,
+        )
+        assert found.scores.tolist() == pytest.approx([1.0, second], rel=1e-14)
+
+
+def test_an_epsilon_lowers_the_iou(device):
+    """2 / (4 + 2 - 2) is 1/2; with lengths of 4.5 and 2.5 it is 2 / 5."""
+    segments = torch.tensor([[0.0, 4.0], [2.0, 4.0]], dtype=torch.float64, device=device)
+    scores = torch.tensor([1.0, 0.5], dtype=torch.float64, device=device)
+    found = gx.soft_nms(segments, scores, method="linear", length_epsilon=0.5)
+    assert found.scores.tolist() == pytest.approx([1.0, 0.5 * (1 - 0.4)], rel=1e-15)
+    assert gx.nms(segments, scores, 0.5).tolist() == [0]
+    assert gx.nms(segments, scores, 0.5, length_epsilon=1e-6).tolist() == [0, 1]
 
 
 def test_max_output_only_cuts(device):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch.library import opcheck
 
 import gaufuse_ext as gx
+from gaufuse_ext.compat.opentad import batched_nms
 from group_inputs import Groups, make_groups
 
 OPS = torch.ops.gaufuse
@@ -46,16 +48,19 @@ def test_opcheck(groups, device, ragged):
     differentiable = [x.clone().requires_grad_() for x in fusion[:3]]
     opcheck(OPS.fuse_segments.default, (*differentiable, *fusion[3:]))
     opcheck(OPS.interval_membership.default, (segments, counts, lengths, 50, 0.0785, 0.9, 2))
-    opcheck(OPS.nms.default, (segments, scores, counts, 0.3))
+    opcheck(OPS.nms.default, (segments, scores, counts, 0.3, 1e-6))
     opcheck(OPS.segment_iou.default, (segments, segments[:, :7]))
-    for decay in (0, 1):
-        opcheck(OPS.soft_nms.default, (segments, scores, counts, decay, 0.5, 0.1, 0.001, 12))
+    for decay in range(4):
+        options = (decay, 0.5, 0.1, 0.01, 1e-6, 0.001, 12)
+        opcheck(OPS.soft_nms.default, (segments, scores, counts, *options))
     kept = segments[:, :7]
     kept_counts = counts.clamp(max=7) if ragged else None
-    opcheck(OPS.segment_voting.default, (kept, segments, scores, kept_counts, counts, 0.3))
+    for by_iou in (False, True):
+        voting = (kept, segments, scores, kept_counts, counts, 0.3, by_iou)
+        opcheck(OPS.segment_voting.default, voting)
     weighted_fusion = (segments, scores, counts, 0.55, 0.1, 2, 0, False)
     opcheck(OPS.weighted_segments_fusion.default, weighted_fusion)
-    program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False)
+    program = (0.1, 0.05, 1.0, 0.2, 1e-3, True, ragged, 1, False, 0)
     opcheck(
         OPS.linpro_labels.default,
         (segments, scores, weights.abs(), counts, lengths, 50, *program),
@@ -94,7 +99,9 @@ def pipeline(cas, lengths):
     voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
     weighted = gx.weighted_segments_fusion(p.segments, p.scores, p.counts, num_models=2)
     iou = gx.segment_iou(f.segments, f.segments)
-    return f.segments, f.scores, f.counts, found, keep, matrix, iou, *soft, voted, *weighted
+    r = gx.linpro_labels(f.segments, f.scores, cas.shape[1], f.counts, lengths=lengths)
+    others = (f.segments, f.scores, f.counts, found, keep, matrix, iou, *soft, voted, *weighted)
+    return *others, r.labels, r.objective, r.residual, r.codes, r.by_highs
 
 
 def one_sequence(cas):
@@ -105,7 +112,8 @@ def one_sequence(cas):
     soft = gx.soft_nms(p.segments, p.scores, p.counts, method="linear", max_output=5)
     voted = gx.segment_voting(f.segments, p.segments, p.scores, 0.5, f.counts, p.counts)
     iou = gx.segment_iou(f.segments, p.segments)
-    return f.segments, f.assignment, matrix, iou, *soft, voted
+    r = gx.linpro_labels(f.segments, f.scores, 50, f.counts, weights="exponential", lengths=40)
+    return f.segments, f.assignment, matrix, iou, *soft, voted, r.labels, r.gap
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -133,6 +141,39 @@ def assert_same_up_to_padding(found: torch.Tensor, expected: torch.Tensor) -> No
     rest = found.clone()
     rest[common] = 0
     assert set(rest.unique().tolist()) <= {0, -1}
+
+
+def label(segments, scores, counts):
+    return gx.linpro_labels(segments, scores, 200, counts)
+
+
+def test_labels_compile_with_groups_that_are_left_to_highs():
+    """Which those are only the values say; the result is whole, with what it can explain."""
+    torch._dynamo.reset()
+    segments, scores, _ = many_groups()
+    segments, scores, counts = segments[:3], scores[:3], torch.tensor([3, 200, 0])
+    expected = label(segments, scores, counts)
+    found = torch.compile(label, fullgraph=True, backend="aot_eager")(segments, scores, counts)
+    assert found.backend == expected.backend == ["native", "highs", "native"]
+    assert found.status == expected.status == ["optimal", "optimal", "empty"]
+    assert torch.equal(found.labels, expected.labels)
+    assert found.explain(1) == expected.explain(1)
+
+
+def test_proposals_have_room_for_the_worst_case_where_counts_are_not_known():
+    """Two thresholds; runs of two or more of 9 snippets: at most 2 * ((9 + 1) // (2 + 1))."""
+    torch._dynamo.reset()
+    cas = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
+    propose = torch.compile(gx.threshold_proposals, fullgraph=True, backend="eager")
+    eager, compiled = gx.threshold_proposals(cas, [0.3, 0.5]), propose(cas, [0.3, 0.5])
+    assert eager.scores.shape == (1, 4)
+    assert compiled.scores.shape == (1, 6)
+    for a, b in zip(eager, compiled, strict=True):
+        assert_same_up_to_padding(b, a)
+    room = [
+        f(cas, [0.3, 0.5], max_proposals=5).scores.shape for f in (gx.threshold_proposals, propose)
+    ]
+    assert room == [(1, 5), (1, 5)]
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -241,22 +282,17 @@ def much_input() -> tuple[Groups, torch.Tensor]:
     return groups, sequences(torch.device("cpu")).repeat(400, 10)
 
 
-def _child(inputs: tuple, expected: list[torch.Tensor], queue) -> None:
-    # Compared by NumPy: torch's own threads (OpenMP, which torch.equal uses) do not survive a fork.
-    pairs = zip(work(*inputs), expected, strict=True)
-    queue.put(all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs))
+def run_in_forked_child(check: Callable[[], bool], seconds: float = 30.0) -> None:
+    """check() in a fork of this process, in which torch's OpenMP threads have just been at work.
 
-
-def test_works_in_a_forked_child(set_threads):
-    """The child has none of the parent's worker threads and must not wait for them."""
-    set_threads(2)
-    inputs = much_input()
-    expected = work(*inputs)
+    check() must compare by NumPy: torch's own operations (torch.equal) hang in such a child.
+    """
+    torch.ones(10**6).add(1.0)  # starts the threads that the child will not have
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    child = context.Process(target=_child, args=(inputs, expected, queue))
+    child = context.Process(target=lambda: queue.put(check()))
     child.start()
-    child.join(timeout=20)
+    child.join(timeout=seconds)
     alive = child.is_alive()
     if alive:
         child.kill()
@@ -264,7 +300,94 @@ def test_works_in_a_forked_child(set_threads):
     assert not alive, "the child hangs"
     assert child.exitcode == 0
     assert queue.get()
+
+
+def same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
+    pairs = zip(found, expected, strict=True)
+    return all(np.array_equal(a.detach().numpy(), b.detach().numpy()) for a, b in pairs)
+
+
+def test_works_in_a_forked_child(set_threads):
+    """The child has none of the parent's worker threads and must not wait for them."""
+    set_threads(2)
+    inputs = much_input()
+    expected = work(*inputs)
+    run_in_forked_child(lambda: same(work(*inputs), expected))
     assert all(map(torch.equal, work(*inputs), expected))  # and the parent still works
+
+
+def many_groups() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Every argument and result is longer than 32,768, from where torch shares work out."""
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.rand(400, 200, generator=generator) * 180.0
+    lengths = 1.0 + 9.0 * torch.rand(400, 200, generator=generator)
+    scores = torch.rand(400, 200, generator=generator)
+    return torch.stack([starts, starts + lengths], dim=-1), scores, torch.full((400,), 8)
+
+
+def labels_of(result: gx.LinproLabels) -> list[torch.Tensor]:
+    return [result.labels, result.objective, result.relaxed]
+
+
+FLAT = (*(x.flatten(0, 1) for x in many_groups()[:2]), torch.arange(80_000) // 200)
+LARGE_CALLS = {
+    "threshold_proposals": lambda x, q, n: gx.threshold_proposals(q, [0.3, 0.6]),
+    "fuse_segments": lambda x, q, n: gx.fuse_segments(x, q),
+    "interval_membership": lambda x, q, n: [gx.interval_membership(x, 200, n)],
+    "linpro_labels": lambda x, q, n: labels_of(gx.linpro_labels(x[:, :8], q[:, :8], 200)),
+    "linpro_labels, weights": lambda x, q, n: labels_of(
+        gx.linpro_labels(x, q, 200, n, weights="exponential")
+    ),
+    "linpro_labels, HiGHS": lambda x, q, n: labels_of(
+        gx.linpro_labels(x, q, 200, n.clamp(max=2), backend="highs", weights="confidence")
+    ),
+    "nms": lambda x, q, n: [gx.nms(x, q, 0.3)],
+    "segment_iou": lambda x, q, n: [gx.segment_iou(x, x)],
+    "soft_nms": lambda x, q, n: gx.soft_nms(x, q),
+    "segment_voting": lambda x, q, n: [gx.segment_voting(x, x, q, 0.5)],
+    "weighted_segments_fusion": lambda x, q, n: gx.weighted_segments_fusion(x, q),
+    "valid_mask": lambda x, q, n: [gx.valid_mask(n, 200)],
+    "batched_nms": lambda x, q, n: batched_nms(*FLAT, 0.3, 0.001, 100_000),
+}
+
+
+@pytest.mark.parametrize("operation", LARGE_CALLS)
+def test_every_operation_works_in_a_forked_child(set_threads, operation):
+    set_threads(2)
+    inputs = many_groups()
+    inputs = (*(x.transpose(0, 1).contiguous().transpose(0, 1) for x in inputs[:2]), inputs[2])
+    expected = list(LARGE_CALLS[operation](*inputs))
+    run_in_forked_child(lambda: same(list(LARGE_CALLS[operation](*inputs)), expected))
+
+
+def test_gradients_in_a_forked_child(set_threads):
+    set_threads(2)
+    segments, scores, _ = many_groups()
+    ones = torch.ones_like(segments)
+
+    def gradient() -> list[torch.Tensor]:
+        x = segments.clone().requires_grad_() if threads_left else segments.requires_grad_()
+        return [*torch.autograd.grad(gx.fuse_segments(x, scores).segments, x, ones)]
+
+    threads_left = True
+    expected = gradient()
+    threads_left = False  # a clone would itself wait for them
+    run_in_forked_child(lambda: same(gradient(), expected))
+
+
+def test_a_forked_child_keeps_the_number_of_threads(set_threads):
+    set_threads(2)
+    x, q, _ = many_groups()
+
+    def check() -> bool:
+        gx.nms(x, q, 0.3)
+        try:
+            gx.nms(x, q[:1], 0.3)
+        except ValueError:
+            return torch.get_num_threads() == 2
+        return False
+
+    run_in_forked_child(check)
 
 
 def test_concurrent_calls_from_python_threads(set_threads):

@@ -224,7 +224,7 @@ void linpro_labels(const Launch& launch, uintptr_t segments, uintptr_t scores, u
 
 void nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
          uintptr_t keep, uintptr_t workspace, int64_t groups, int64_t capacity,
-         double iou_threshold) {
+         double iou_threshold, double length_epsilon) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     NmsParams<T> params{};
@@ -236,6 +236,7 @@ void nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t c
     params.groups = groups;
     params.capacity = capacity;
     params.iou_threshold = iou_threshold;
+    params.length_epsilon = length_epsilon;
     GAUFUSE_CALL(nms, launch, params);
   });
 }
@@ -258,7 +259,8 @@ void segment_iou(const Launch& launch, uintptr_t a, uintptr_t b, uintptr_t iou, 
 void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintptr_t counts,
               uintptr_t keep, uintptr_t kept_scores, uintptr_t kept_counts, uintptr_t workspace,
               int64_t groups, int64_t capacity, int64_t max_output, double sigma,
-              double iou_threshold, double min_score, int decay) {
+              double iou_threshold, double threshold_growth, double length_epsilon,
+              double min_score, int decay) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     SoftNmsParams<T> params{};
@@ -274,6 +276,8 @@ void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintpt
     params.max_output = max_output;
     params.sigma = sigma;
     params.iou_threshold = iou_threshold;
+    params.threshold_growth = threshold_growth;
+    params.length_epsilon = length_epsilon;
     params.min_score = min_score;
     params.decay = static_cast<Decay>(decay);
     GAUFUSE_CALL(soft_nms, launch, params);
@@ -282,7 +286,7 @@ void soft_nms(const Launch& launch, uintptr_t segments, uintptr_t scores, uintpt
 
 void segment_voting(const Launch& launch, uintptr_t kept, uintptr_t segments, uintptr_t scores,
                     uintptr_t kept_counts, uintptr_t counts, uintptr_t refined, int64_t groups,
-                    int64_t num_kept, int64_t capacity, double iou_threshold) {
+                    int64_t num_kept, int64_t capacity, double iou_threshold, bool weights_by_iou) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     SegmentVotingParams<T> params{};
@@ -296,6 +300,7 @@ void segment_voting(const Launch& launch, uintptr_t kept, uintptr_t segments, ui
     params.num_kept = num_kept;
     params.capacity = capacity;
     params.iou_threshold = iou_threshold;
+    params.weights_by_iou = weights_by_iou;
     GAUFUSE_CALL(segment_voting, launch, params);
   });
 }

@@ -14,12 +14,13 @@ constexpr int kLanes = 8;
 
 inline int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
-// segment_overlap(..., Overlap::iou, 0.0) to the bit, without branches.
-GAUFUSE_ALWAYS_INLINE double iou_without_branches(Segment a, double start, double end) {
+// iou_of to the bit, without branches.
+GAUFUSE_ALWAYS_INLINE double iou_without_branches(Segment a, double start, double end,
+                                                  double length_epsilon) {
   const double last_start = a.start > start ? a.start : start;
   const double first_end = a.end < end ? a.end : end;
   const double shared = first_end - last_start;
-  const double base = (a.end - a.start) + (end - start) - shared;
+  const double base = (a.end - a.start + length_epsilon) + (end - start + length_epsilon) - shared;
   const double ratio = shared / base;
   return (shared > 0.0) & (base > 0.0) ? ratio : 0.0;
 }

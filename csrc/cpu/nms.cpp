@@ -40,7 +40,7 @@ void nms_group(const NmsParams<T>& params, int64_t group, Scratch<T>& scratch) {
     index.remove(order[i]);
     keep[kept++] = order[i];
     index.sweep(best, 0.0, [&](int32_t, Segment candidate) {
-      return segment_overlap(best, candidate, Overlap::iou, 0.0) >= params.iou_threshold;
+      return iou_of(best, candidate, params.length_epsilon) >= params.iou_threshold;
     });
   }
   std::fill(keep + kept, keep + params.capacity, int64_t(-1));

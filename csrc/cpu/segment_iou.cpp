@@ -14,13 +14,13 @@ GAUFUSE_MULTIVERSION void iou_row(Segment a, const double* __restrict starts,
                                   const double* __restrict ends, float* __restrict iou,
                                   int64_t size) {
   for (int64_t j = 0; j < size; ++j)
-    iou[j] = static_cast<float>(iou_without_branches(a, starts[j], ends[j]));
+    iou[j] = static_cast<float>(iou_without_branches(a, starts[j], ends[j], 0.0));
 }
 
 GAUFUSE_MULTIVERSION void iou_row(Segment a, const double* __restrict starts,
                                   const double* __restrict ends, double* __restrict iou,
                                   int64_t size) {
-  for (int64_t j = 0; j < size; ++j) iou[j] = iou_without_branches(a, starts[j], ends[j]);
+  for (int64_t j = 0; j < size; ++j) iou[j] = iou_without_branches(a, starts[j], ends[j], 0.0);
 }
 
 // The segments of b in the group at hand.

@@ -30,14 +30,15 @@ struct Votes {
 
 GAUFUSE_MULTIVERSION Votes votes_for(const double* __restrict starts, const double* __restrict ends,
                                      const double* __restrict votes, int64_t size, Segment kept,
-                                     double iou_threshold) {
+                                     double iou_threshold, bool by_iou) {
   double total[kLanes] = {};
   double start[kLanes] = {};
   double end[kLanes] = {};
   for (int64_t i = 0; i < size; i += kLanes)
     for (int lane = 0; lane < kLanes; ++lane) {
-      const double iou = iou_without_branches(kept, starts[i + lane], ends[i + lane]);
-      const double vote = iou >= iou_threshold ? votes[i + lane] : 0.0;
+      const double iou = iou_without_branches(kept, starts[i + lane], ends[i + lane], 0.0);
+      const double weighted = weighted_vote(votes[i + lane], iou, by_iou);
+      const double vote = iou >= iou_threshold ? weighted : 0.0;
       total[lane] += vote;
       start[lane] += vote * (starts[i + lane] * kHeadroom);
       end[lane] += vote * (ends[i + lane] * kHeadroom);
@@ -76,8 +77,9 @@ void refine(const SegmentVotingParams<T>& params, int64_t group, int64_t begin, 
       continue;
     }
     const Segment segment = load_segment(kept, k);
-    const Votes votes = votes_for(scratch.start.data(), scratch.end.data(), scratch.vote.data(),
-                                  scratch.vote.size(), segment, params.iou_threshold);
+    const Votes votes =
+        votes_for(scratch.start.data(), scratch.end.data(), scratch.vote.data(),
+                  scratch.vote.size(), segment, params.iou_threshold, params.weights_by_iou);
     const bool any = votes.total > 0.0;
     refined[2 * k] = any ? static_cast<T>(votes.start / votes.total / kHeadroom) : kept[2 * k];
     refined[2 * k + 1] =

@@ -22,33 +22,56 @@ constexpr int kTile = 16;
 constexpr double kGone =
     -std::numeric_limits<double>::infinity();  // the score of a dropped segment
 
-// Decays a tile's scores by their overlap with the pivot and returns the best of them. What is
-// gone stays so: gone * 0 is NaN, which is not >= min_score either.
-template <typename Weight>
+// What a selection does to the scores of the others.
+struct Selection {
+  Segment segment;
+  double inverse_sigma;
+  double iou_threshold;
+  double length_epsilon;
+  double min_score;
+};
+
+// Decays a tile's scores by their overlap with the selected segment and returns the best of them.
+// What is gone stays so: gone * 0 is NaN, which is not >= min_score either.
+template <Decay DECAY>
 GAUFUSE_ALWAYS_INLINE double decay_tile(const double* __restrict starts,
                                         const double* __restrict ends, double* __restrict scores,
-                                        Segment pivot, double min_score, Weight weight) {
+                                        const Selection selection) {
   for (int i = 0; i < kTile; ++i) {
-    const double iou = iou_without_branches(pivot, starts[i], ends[i]);
-    const double score = scores[i] * weight(iou);
-    scores[i] = score >= min_score ? score : kGone;
+    const double iou =
+        iou_without_branches(selection.segment, starts[i], ends[i], selection.length_epsilon);
+    const double score =
+        scores[i] * decay_weight(DECAY, iou, selection.inverse_sigma, selection.iou_threshold);
+    scores[i] = score >= selection.min_score ? score : kGone;
   }
   return largest_of(scores, kTile);
 }
 
+using DecayTile = double (*)(const double*, const double*, double*, Selection);
+
 GAUFUSE_MULTIVERSION double decay_tile_gaussian(const double* starts, const double* ends,
-                                                double* scores, Segment pivot, double min_score,
-                                                double inverse_sigma) {
-  return decay_tile(starts, ends, scores, pivot, min_score,
-                    [=](double iou) { return gaussian_decay(iou, inverse_sigma); });
+                                                double* scores, Selection selection) {
+  return decay_tile<Decay::gaussian>(starts, ends, scores, selection);
 }
 
 GAUFUSE_MULTIVERSION double decay_tile_linear(const double* starts, const double* ends,
-                                              double* scores, Segment pivot, double min_score,
-                                              double iou_threshold) {
-  return decay_tile(starts, ends, scores, pivot, min_score,
-                    [=](double iou) { return linear_decay(iou, iou_threshold); });
+                                              double* scores, Selection selection) {
+  return decay_tile<Decay::linear>(starts, ends, scores, selection);
 }
+
+GAUFUSE_MULTIVERSION double decay_tile_hard(const double* starts, const double* ends,
+                                            double* scores, Selection selection) {
+  return decay_tile<Decay::hard>(starts, ends, scores, selection);
+}
+
+GAUFUSE_MULTIVERSION double decay_tile_gaussian_above(const double* starts, const double* ends,
+                                                      double* scores, Selection selection) {
+  return decay_tile<Decay::gaussian_above>(starts, ends, scores, selection);
+}
+
+// In the order of Decay.
+constexpr DecayTile kDecayTile[] = {decay_tile_gaussian, decay_tile_linear, decay_tile_hard,
+                                    decay_tile_gaussian_above};
 
 GAUFUSE_MULTIVERSION double largest_score(const double* scores, int64_t size) {
   return largest_of(scores, size);
@@ -78,9 +101,7 @@ class GroupSoftNms {
         keep_(params.keep + group * params.capacity),
         kept_scores_(params.kept_scores + group * params.capacity),
         kept_count_(params.kept_counts[group]),
-        decay_(params.decay == Decay::gaussian ? decay_tile_gaussian : decay_tile_linear),
-        decay_parameter_(params.decay == Decay::gaussian ? 1.0 / params.sigma
-                                                         : params.iou_threshold) {}
+        decay_(kDecayTile[static_cast<int>(params.decay)]) {}
 
   Status check(int64_t group) const {
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
@@ -100,7 +121,7 @@ class GroupSoftNms {
       keep_[selected] = scratch_.index[place];
       kept_scores_[selected] = static_cast<T>(best);
       scratch_.score[place] = kGone;
-      decay(place, selected == 0);
+      decay(place, selected == 0 || decays_all(params_));
       ++selected;
       if (--until_compaction == 0) {
         compact();
@@ -167,14 +188,15 @@ class GroupSoftNms {
   // Visits the tiles that the segment at `place` overlaps, and its own, or all of them.
   void decay(int64_t place, bool all) {
     const Segment pivot{scratch_.start[place], scratch_.end[place]};
+    const Selection selection{pivot, 1.0 / params_.sigma, threshold_for(params_, pivot),
+                              params_.length_epsilon, params_.min_score};
     for (int64_t tile = 0; tile < tiles_; ++tile) {
       const bool apart =
           scratch_.tile_start[tile] >= pivot.end || scratch_.tile_end[tile] <= pivot.start;
       if (apart && !all && tile != place / kTile) continue;
       const int64_t first = tile * kTile;
-      scratch_.tile_score[tile] =
-          decay_(scratch_.start.data() + first, scratch_.end.data() + first,
-                 scratch_.score.data() + first, pivot, params_.min_score, decay_parameter_);
+      scratch_.tile_score[tile] = decay_(scratch_.start.data() + first, scratch_.end.data() + first,
+                                         scratch_.score.data() + first, selection);
     }
   }
 
@@ -201,8 +223,7 @@ class GroupSoftNms {
   int64_t* keep_;
   T* kept_scores_;
   int64_t& kept_count_;
-  double (*const decay_)(const double*, const double*, double*, Segment, double, double);
-  const double decay_parameter_;
+  const DecayTile decay_;
   int64_t tiles_ = 0;
 };
 

@@ -17,7 +17,8 @@ namespace {
 GAUFUSE_MULTIVERSION double largest_iou(const double* __restrict starts,
                                         const double* __restrict ends, double* __restrict ious,
                                         int64_t size, Segment segment) {
-  for (int64_t i = 0; i < size; ++i) ious[i] = iou_without_branches(segment, starts[i], ends[i]);
+  for (int64_t i = 0; i < size; ++i)
+    ious[i] = iou_without_branches(segment, starts[i], ends[i], 0.0);
   return largest_of(ious, size);
 }
 

@@ -49,7 +49,7 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
     return exp_negative((static_cast<double>(weights[j]) - largest) / params.temperature);
   };
 
-  const OverlapTest joins{params.overlap, params.length_offset, params.threshold, true};
+  const OverlapTest joins{params.overlap, params.length_offset, 0.0, params.threshold, true};
 
   Items items(team.rank(), segments, scores, count,
               large_workspace(params.workspace, params.capacity));

@@ -13,7 +13,8 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
   const int64_t first = group * params.capacity;
   const T* segments = params.segments + 2 * first;
   int64_t* keep = params.keep + first;
-  const OverlapTest suppresses{Overlap::iou, 0.0, params.iou_threshold, false};
+  const OverlapTest suppresses{Overlap::iou, 0.0, params.length_epsilon, params.iou_threshold,
+                               false};
 
   Items items(team.rank(), segments, params.scores + first, count,
               large_workspace(params.workspace, params.capacity));

@@ -66,8 +66,10 @@ __global__ void __launch_bounds__(kBlock)
       const Segment segment = load_segment(kept, 0);
       for (int64_t j = lane; j < count; j += 32) {
         const Segment voter = load_segment(segments, j);
-        if (!(segment_overlap(segment, voter, Overlap::iou, 0.0) >= params.iou_threshold)) continue;
-        const double vote = vote_of(static_cast<double>(scores[j]), exponent);
+        const double iou = iou_of(segment, voter, 0.0);
+        if (!(iou >= params.iou_threshold)) continue;
+        const double vote = weighted_vote(vote_of(static_cast<double>(scores[j]), exponent), iou,
+                                          params.weights_by_iou);
         votes = AddVotes()(
             votes, Votes{vote, vote * (voter.start * kHeadroom), vote * (voter.end * kHeadroom)});
       }

@@ -14,7 +14,7 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
   const int64_t most = count < params.max_output ? count : params.max_output;
   const double inverse_sigma = 1.0 / params.sigma;
   const bool gaussian = params.decay == Decay::gaussian;
-  const OverlapTest decays{Overlap::iou, 0.0, params.iou_threshold, false};
+  const bool all = decays_all(params);
   const T* segments = params.segments + 2 * first;
   int64_t* keep = params.keep + first;
   T* kept_scores = params.kept_scores + first;
@@ -31,14 +31,15 @@ __device__ void soft_suppress_group(const SoftNmsParams<T>& params, int64_t grou
     }
     ++selected;
     const StoredSegment<T> best = load_stored(segments, pivot.index);
+    const double threshold = threshold_for(params, best.in_double());
+    const OverlapTest decays{Overlap::iou, 0.0, params.length_epsilon, threshold, false};
     Best mine = no_segment();
     items.sweep([&](int64_t j, StoredSegment<T> segment, double& score) {
       if (j == pivot.index) return false;
-      if (best.meets(segment) && (gaussian || decays(best, segment))) {  // else the weight is 1
-        const double iou =
-            segment_overlap(best.in_double(), segment.in_double(), Overlap::iou, 0.0);
-        score *=
-            gaussian ? gaussian_decay(iou, inverse_sigma) : linear_decay(iou, params.iou_threshold);
+      const bool by_weight = all || (best.meets(segment) && (gaussian || decays(best, segment)));
+      if (by_weight) {  // otherwise the weight is 1
+        const double iou = iou_of(best.in_double(), segment.in_double(), params.length_epsilon);
+        score *= decay_weight(params.decay, iou, inverse_sigma, threshold);
       }
       if (!(score >= params.min_score)) return false;
       mine = better(mine, Best{score, j});

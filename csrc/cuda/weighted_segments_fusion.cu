@@ -54,7 +54,7 @@ __device__ void fuse_group(const WeightedSegmentsFusionParams<T>& params, int64_
     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
   });
 
-  const OverlapTest joins{Overlap::iou, 0.0, params.iou_threshold, true};
+  const OverlapTest joins{Overlap::iou, 0.0, 0.0, params.iou_threshold, true};
   int64_t num_clusters = 0;
   for (int64_t rank = 0; rank < count; ++rank) {
     const int64_t j = order[rank];

@@ -24,6 +24,7 @@ struct NmsParams {
   int64_t groups;
   int64_t capacity;
   double iou_threshold;
+  double length_epsilon;  // added to every length
 };
 
 template <typename T>

@@ -41,4 +41,16 @@ GAUFUSE_HD double segment_overlap(Segment seed, Segment candidate, Overlap kind,
   return base > 0.0 ? shared / base : 0.0;
 }
 
+// Intersection over union with `length_epsilon` added to both lengths, as published 1-D NMS does
+// (1e-6) to divide by zero nowhere; with 0.0 it is segment_overlap(..., Overlap::iou, 0.0).
+GAUFUSE_HD double iou_of(Segment a, Segment b, double length_epsilon) {
+  const double last_start = a.start > b.start ? a.start : b.start;
+  const double first_end = a.end < b.end ? a.end : b.end;
+  const double shared = first_end - last_start;
+  if (!(shared > 0.0)) return 0.0;
+  const double base =
+      (a.end - a.start + length_epsilon) + (b.end - b.start + length_epsilon) - shared;
+  return base > 0.0 ? shared / base : 0.0;
+}
+
 }  // namespace gaufuse

@@ -2,10 +2,10 @@
 //
 // Contract
 // - refined[g, k] is the mean of all segments of the group with IoU >= iou_threshold with
-//   kept[g, k], weighted by their scores. Only positive scores vote, so a refined segment lies
-//   between its voters. Where no segment votes it is kept[g, k] itself: finite input gives finite
-//   output.
-// - A score below 2^-900 of the group's largest counts as zero.
+//   kept[g, k], weighted by their scores, or by score times IoU (weights_by_iou). Only positive
+//   scores vote, so a refined segment lies between its voters. Where no segment votes it is kept[g,
+//   k] itself: finite input gives finite output.
+// - A weight below 2^-900 of the group's largest score counts as zero.
 // - Padding is written: zeros past kept_counts[g].
 // - Sums are made in double, in a fixed order: the same bits for any number of threads.
 #pragma once
@@ -28,6 +28,13 @@ GAUFUSE_HD double vote_of(double score, int exponent) {
   return vote >= kLeastVote ? vote : 0.0;
 }
 
+// The same, weighted by IoU, too, where that is asked for.
+GAUFUSE_HD double weighted_vote(double vote, double iou, bool by_iou) {
+  const double weighted = vote * iou;
+  if (!by_iou) return vote;
+  return weighted >= kLeastVote ? weighted : 0.0;
+}
+
 template <typename T>
 struct SegmentVotingParams {
   const T* kept;               // (groups, num_kept, 2)
@@ -40,6 +47,7 @@ struct SegmentVotingParams {
   int64_t num_kept;
   int64_t capacity;
   double iou_threshold;
+  bool weights_by_iou;
 };
 
 template <typename T>

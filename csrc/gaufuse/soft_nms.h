@@ -22,18 +22,26 @@
 namespace gaufuse {
 
 enum class Decay : int {
-  gaussian = 0,  // exp(-IoU^2 / sigma)
-  linear = 1,    // 1 - IoU where IoU >= iou_threshold
+  gaussian = 0,        // exp(-IoU^2 / sigma)
+  linear = 1,          // 1 - IoU where IoU >= iou_threshold
+  hard = 2,            // 0 where IoU >= iou_threshold
+  gaussian_above = 3,  // gaussian where IoU >= iou_threshold + threshold_growth * (length selected)
 };
 
-// IoU 0 always gives 1.
+// IoU 0 gives 1 with every decay but hard at a threshold of 0.
 GAUFUSE_HD double gaussian_decay(double iou, double inverse_sigma) {
   const double weight = exp_negative(-(iou * iou) * inverse_sigma);
   return iou > 0.0 ? weight : 1.0;
 }
 
-GAUFUSE_HD double linear_decay(double iou, double iou_threshold) {
-  return iou >= iou_threshold ? 1.0 - iou : 1.0;
+// `iou_threshold`: that of the selected segment, threshold_for.
+GAUFUSE_HD double decay_weight(Decay decay, double iou, double inverse_sigma,
+                               double iou_threshold) {
+  if (decay == Decay::gaussian) return gaussian_decay(iou, inverse_sigma);
+  if (!(iou >= iou_threshold)) return 1.0;
+  if (decay == Decay::linear) return 1.0 - iou;
+  if (decay == Decay::hard) return 0.0;
+  return gaussian_decay(iou, inverse_sigma);
 }
 
 template <typename T>
@@ -50,9 +58,24 @@ struct SoftNmsParams {
   int64_t max_output;
   double sigma;
   double iou_threshold;
+  double threshold_growth;  // of gaussian_above, per unit of length
+  double length_epsilon;    // added to every length
   double min_score;
   Decay decay;
 };
+
+template <typename T>
+GAUFUSE_HD double threshold_for(const SoftNmsParams<T>& params, Segment selected) {
+  if (params.decay != Decay::gaussian_above) return params.iou_threshold;
+  const double length = selected.end - selected.start + params.length_epsilon;
+  return params.iou_threshold + params.threshold_growth * length;
+}
+
+// Whether segments that share nothing with the selected one decay, too.
+template <typename T>
+GAUFUSE_HD bool decays_all(const SoftNmsParams<T>& params) {
+  return params.decay == Decay::hard && params.iou_threshold <= 0.0;
+}
 
 template <typename T>
 Status soft_nms_cpu(const SoftNmsParams<T>& params, int threads);

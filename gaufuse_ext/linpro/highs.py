@@ -1,15 +1,55 @@
-"""Programs solved by HiGHS."""
+"""Programs solved by HiGHS, on threads of our own.
+
+HiGHS keeps one scheduler a thread, made by the first run there, and from then on refuses any other
+number of threads. On a caller's thread we would decide that number for the caller's own models, or
+find it decided by them. So nothing is ever solved on a thread that is not ours.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import highspy
 import numpy as np
 
 from gaufuse_ext.linpro.program import Infeasible, Optimum, Program
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _thread = threading.local()
+_pools: dict[int, ThreadPoolExecutor] = {}  # by the number of threads; a forked child has none
+_pools_lock = threading.Lock()
+
+
+def _forget_pools() -> None:
+    global _pools_lock
+    _pools.clear()
+    _pools_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_pools)
+
+
+def map_on_own_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """The results in order, made by so many of our threads, on which `solve` may be called.
+    HiGHS works without the interpreter's lock."""
+    threads = max(1, threads)
+    with _pools_lock:
+        if threads not in _pools:
+            _pools[threads] = ThreadPoolExecutor(threads, "gaufuse-highs", _mark_as_ours)
+        pool = _pools[threads]
+    return pool.map(function, items)
+
+
+def _mark_as_ours() -> None:
+    _thread.ours = True
 
 
 def solve(program: Program) -> Optimum:
@@ -21,9 +61,12 @@ def solve(program: Program) -> Optimum:
         Infeasible: no point satisfies the constraints.
         RuntimeError: HiGHS gave up.
     """
+    if not getattr(_thread, "ours", False):
+        return next(map_on_own_threads(solve, [program], 1))
     solver = _solver()
     solver.passModel(_model(program))
-    status = _run(solver)
+    solver.run()
+    status = solver.getModelStatus()
     if status == highspy.HighsModelStatus.kOptimal:
         solution = solver.getSolution()
         return Optimum(np.array(solution.col_value), np.array(solution.col_dual))
@@ -33,16 +76,6 @@ def solve(program: Program) -> Optimum:
     ):
         raise Infeasible
     raise RuntimeError(f"HiGHS ended with status {solver.modelStatusToString(status)}")
-
-
-def _run(solver: highspy.Highs) -> highspy.HighsModelStatus:
-    """HiGHS keeps one scheduler a thread and refuses any number of threads but the scheduler's.
-    Where other code of this process made it, use that one as it is: simplex is serial anyway."""
-    failed = solver.run() == highspy.HighsStatus.kError
-    if failed and solver.getModelStatus() == highspy.HighsModelStatus.kNotset:
-        solver.setOptionValue("threads", 0)
-        solver.run()
-    return solver.getModelStatus()
 
 
 class _SilentHighs(highspy.Highs):

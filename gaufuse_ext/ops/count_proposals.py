@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -20,6 +21,7 @@ class Sequences(NamedTuple):
     batched: bool
 
 
+@works_in_forked_child
 def count_proposals(
     cas: torch.Tensor,
     thresholds: torch.Tensor | Sequence[float],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
 
@@ -23,6 +24,7 @@ class FusedSegments(NamedTuple):
     shares: torch.Tensor  # (G, N) weight of each input in its cluster; sums to 1 over a cluster
 
 
+@works_in_forked_child
 def fuse_segments(
     segments: torch.Tensor,
     scores: torch.Tensor,
@@ -126,8 +128,11 @@ def _setup_context(ctx, inputs, output):
         segments, scores, counts, fused_segments, fused_scores, assignment, shares
     )
     ctx.mark_non_differentiable(*output[2:])
+    # Zeros for what has no gradient would be written outside of `_backward`, by torch's threads.
+    ctx.set_materialize_grads(False)
 
 
+@works_in_forked_child
 def _backward(ctx, grad_segments, grad_scores, *_):
     """out_k = sum_j p_j v_j with p a softmax of weights / temperature over each cluster."""
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
@@ -135,6 +140,10 @@ def _backward(ctx, grad_segments, grad_scores, *_):
         raise RuntimeError("fuse_segments is differentiable once: no create_graph=True through it")
     segments, scores, counts, fused_segments, fused_scores, assignment, shares = ctx.saved_tensors
     cluster = assignment.clamp(min=0)
+    if grad_segments is None:
+        grad_segments = torch.zeros_like(segments)
+    if grad_scores is None:
+        grad_scores = torch.zeros_like(scores)
     grad_segments = _pick(grad_segments, cluster)  # of each member's own cluster
     grad_scores = grad_scores.gather(1, cluster)
     deviation = (grad_segments * (segments - _pick(fused_segments, cluster))).sum(-1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native, call_native, define_operation
 
 MODES = ("contrast", "mean", "contrast_mean")  # in the order of gaufuse::Membership
 
 
+@works_in_forked_child
 def interval_membership(
     segments: torch.Tensor,
     num_snippets: int,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import numpy as np
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import kernel_threads, works_in_forked_child
 from gaufuse_ext._groups import scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.linpro import highs
@@ -85,16 +84,18 @@ class LinproLabels:
     gap: torch.Tensor  # (G,) between objective and dual bound, relative; NaN where HiGHS solved
     pivots: torch.Tensor  # (G,) int64, simplex pivots of the native solver
     codes: torch.Tensor  # (G,) int64, statuses as numbers: reading `status` waits for the device
-    _by_highs: frozenset[int] = field(repr=False)
+    by_highs: torch.Tensor  # (G,) bool, whose labels HiGHS made
     _instances: _Instances = field(repr=False)
     _rows: str = field(repr=False)
 
     @property
+    @works_in_forked_child
     def status(self) -> list[LinproStatus] | LinproStatus:
         """(G,)"""
         return _per_group(self.codes, [_STATUSES[code] for code in self.codes.reshape(-1).tolist()])
 
     @property
+    @works_in_forked_child
     def relaxed(self) -> torch.Tensor:
         """(G,) bool, without waiting for the device: whose status is "relaxed"."""
         return self.codes == _RELAXED
@@ -102,11 +103,10 @@ class LinproLabels:
     @property
     def backend(self) -> list[str] | str:
         """(G,) "native" or "highs"."""
-        groups = range(self.codes.numel())
-        return _per_group(
-            self.codes, ["highs" if g in self._by_highs else "native" for g in groups]
-        )
+        by_highs = self.by_highs.reshape(-1).tolist()
+        return _per_group(self.codes, ["highs" if by else "native" for by in by_highs])
 
+    @works_in_forked_child
     def explain(self, group: int = 0) -> list[Conflict]:
         """The instances of a group whose confidences the labels do not meet, the worst first: by
         how much, and which overlapping instances pull the other way. Empty where all are met.
@@ -128,6 +128,7 @@ def _per_group(codes: torch.Tensor, values: list) -> list | object:
     return values if codes.dim() else values[0]
 
 
+@works_in_forked_child
 def linpro_labels(
     segments: torch.Tensor,
     scores: torch.Tensor,
@@ -176,6 +177,8 @@ def linpro_labels(
 
     "released" is the authors' release: min sum_t x_t s.t. (sum inside) - (sum in the ring) = q_i,
     relaxed the same way. `rows`, `constraint`, `prices` and the term weights are for "uniform".
+
+    Works under ``torch.compile(fullgraph=True)``, with every backend.
 
     Solved exactly, on cells and per connected component (gaufuse_ext/linpro/cells.py), so the
     cost does not grow with T. Never NaN.
@@ -232,32 +235,10 @@ def linpro_labels(
     weights = _find_weights(weights, weight_temperature, scores, counts, batched)
     arguments = (segments, scores, weights, counts, lengths)
     instances = _Instances(*(None if x is None else x.detach() for x in arguments))
-    *found, codes = _solve_natively(instances, num_snippets, terms)  # checks values, too
-    by_highs = frozenset()
-    if backend == "highs":
-        by_highs = frozenset(range(len(segments)))
-    elif backend == "auto" or segments.device.type == "cpu":  # on CUDA "native" must not wait
-        by_highs = frozenset((codes == _UNSOLVED).nonzero().reshape(-1).tolist())
-    if backend == "native" and by_highs:
-        raise RuntimeError(
-            f"the native backend cannot solve group {min(by_highs)} (too large, or not proved "
-            'optimal); backend="auto" hands such groups to HiGHS'
-        )
-    _solve_by_highs(sorted(by_highs), terms, instances, found, codes)
+    found = _solve(instances, num_snippets, terms, backend)
     if not batched:
-        found, codes = [x.squeeze(0) for x in found], codes.squeeze(0)
-    labels, objective, residual, gap, pivots = found
-    return LinproLabels(
-        labels.to(segments.dtype),
-        objective.to(segments.dtype),
-        residual.to(segments.dtype),
-        gap,
-        pivots,
-        codes,
-        by_highs,
-        instances,
-        terms.rows,
-    )
+        found = [x.squeeze(0) for x in found]
+    return LinproLabels(*found, instances, terms.rows)
 
 
 def _find_weights(
@@ -289,25 +270,23 @@ def _find_weights(
     return relative.nan_to_num(0.0)  # of groups without instances
 
 
+def _solve(
+    instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
+) -> tuple[torch.Tensor, ...]:
+    """Labels, objective, residual, gap, pivots, codes, and whom HiGHS solved."""
+    numbered = terms._replace(rows=MODES.index(terms.rows))
+    return _operation(*instances, num_snippets, *numbered, BACKENDS.index(backend))
+
+
 def _solve_natively(
     instances: _Instances, num_snippets: int, terms: LinproTerms
 ) -> list[torch.Tensor]:
-    *numbers, per_snippet, hard, rows, all_instances = terms
+    """Labels, objective, residual, gap, pivots and codes; checks the values on the CPU."""
     if instances.scores.device.type == "cpu":  # the kernel's objective and labels in full accuracy
         instances = _Instances(
             *(x if x is None or not x.is_floating_point() else x.double() for x in instances)
         )
-    return list(
-        _operation(
-            *instances,
-            num_snippets,
-            *numbers,
-            per_snippet,
-            hard,
-            MODES.index(rows),
-            all_instances,
-        )
-    )
+    return _call_native(instances, num_snippets, terms)
 
 
 def _solve_by_highs(
@@ -334,7 +313,9 @@ def _solve_by_highs(
         return solve_group(*arguments, length, terms, highs.solve)
 
     rows = np.zeros((len(groups), num_snippets + 3))
-    for row, solution in zip(rows, _map(solve, range(len(groups))), strict=True):
+    threads = min(kernel_threads(), len(groups))
+    solutions = highs.map_on_own_threads(solve, range(len(groups)), threads)
+    for row, solution in zip(rows, solutions, strict=True):
         row[: len(solution.labels)] = solution.labels
         status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
         status = LinproStatus.RELAXED if solution.relaxed else status
@@ -348,38 +329,24 @@ def _solve_by_highs(
     pivots[index] = 0
 
 
-def _map(solve: Callable[[int], Solution], groups: range) -> Iterator[Solution]:
-    """On as many threads as torch has: HiGHS works without the interpreter's lock."""
-    threads = min(torch.get_num_threads(), len(groups))
-    if threads <= 1:
-        yield from map(solve, groups)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(solve, groups)
-
-
-def _allocate(scores: torch.Tensor, num_snippets: int) -> tuple[torch.Tensor, ...]:
-    groups = scores.shape[0]
-    return (
-        scores.new_empty((groups, num_snippets)),  # labels
-        *(scores.new_empty((groups,), dtype=torch.float64) for _ in range(3)),
-        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
-    )  # ... objective, residual, gap, pivots, codes
-
-
-def _implementation(
-    segments, scores, weights, counts, lengths, num_snippets, confidence, uniformity, anchor,
-    variation, sparsity, per_snippet, hard, rows, all_instances,
-):  # fmt: skip
+def _call_native(
+    instances: _Instances, num_snippets: int, terms: LinproTerms
+) -> list[torch.Tensor]:
+    segments, scores, weights, counts, lengths = instances
     segments, scores = segments.contiguous(), scores.contiguous()
     if weights is not None:
         weights = weights.to(scores).contiguous()
     groups, capacity = scores.shape
-    out = _allocate(scores, num_snippets)
+    out = [
+        scores.new_empty((groups, num_snippets)),  # labels
+        *(scores.new_empty((groups,), dtype=torch.float64) for _ in range(3)),
+        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
+    ]  # ... objective, residual, gap, pivots, codes
+    rows = MODES.index(terms.rows)
     workspace, workers, worker_bytes = None, 0, 0
     if scores.is_cuda:
         workers, worker_bytes = _native.plan_linpro_workspace(
-            groups, capacity, rows, variation > 0.0
+            groups, capacity, rows, terms.variation > 0.0
         )
         workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
     call_native(
@@ -399,28 +366,62 @@ def _implementation(
         num_snippets,
         MARGIN,
         MARGIN_POWER,
-        confidence,
-        uniformity,
-        anchor,
-        variation,
-        sparsity,
-        per_snippet,
-        hard,
+        terms.confidence,
+        terms.uniformity,
+        terms.anchor,
+        terms.variation,
+        terms.sparsity,
+        terms.per_snippet,
+        terms.hard,
         rows,
-        all_instances,
+        terms.all_instances,
     )
     return out
 
 
+def _implementation(segments, scores, weights, counts, lengths, num_snippets, *options):
+    """HiGHS is in here, too: which groups are left to it only their values say, and under
+    torch.compile nothing outside of an operation may look at values."""
+    *terms, backend = options
+    terms = LinproTerms(*terms)
+    terms = terms._replace(rows=MODES[terms.rows])
+    instances = _Instances(segments, scores, weights, counts, lengths)
+    *found, codes = _solve_natively(instances, num_snippets, terms)
+    left: list[int] = []
+    if BACKENDS[backend] == "highs":
+        left = list(range(len(scores)))
+    elif BACKENDS[backend] == "auto" or not scores.is_cuda:  # on CUDA "native" must not wait
+        left = (codes == _UNSOLVED).nonzero().reshape(-1).tolist()
+    if BACKENDS[backend] == "native" and left:
+        raise RuntimeError(
+            f"the native backend cannot solve group {left[0]} (too large, or not proved "
+            'optimal); backend="auto" hands such groups to HiGHS'
+        )
+    _solve_by_highs(left, terms, instances, found, codes)
+    labels, objective, residual, gap, pivots = found
+    labels, objective, residual = (x.to(segments.dtype) for x in (labels, objective, residual))
+    by_highs = torch.zeros_like(codes, dtype=torch.bool)
+    if left:
+        by_highs[left] = True
+    return labels, objective, residual, gap, pivots, codes, by_highs
+
+
 def _fake(segments, scores, weights, counts, lengths, num_snippets, *_):
-    return _allocate(scores, num_snippets)
+    groups = scores.shape[0]
+    return (
+        scores.new_empty((groups, num_snippets)),
+        *(scores.new_empty((groups,)) for _ in range(2)),
+        scores.new_empty((groups,), dtype=torch.float64),
+        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
+        scores.new_empty((groups,), dtype=torch.bool),
+    )
 
 
 _operation = define_operation(
     "linpro_labels(Tensor segments, Tensor scores, Tensor? weights, Tensor? counts, "
     "Tensor? lengths, SymInt num_snippets, float confidence, float uniformity, float anchor, "
-    "float variation, float sparsity, bool per_snippet, bool hard, int rows, bool all_instances) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "float variation, float sparsity, bool per_snippet, bool hard, int rows, bool all_instances, "
+    "int backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _implementation,
     _fake,
 )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import greedy_workspace, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
+@works_in_forked_child
 def nms(
     segments: torch.Tensor,
     scores: torch.Tensor,
     iou_threshold: float,
     counts: _checks.Counts = None,
+    *,
+    length_epsilon: float = 0.0,
 ) -> torch.Tensor:
     """Keeps the best segments and drops those that overlap a better one.
 
@@ -26,6 +30,8 @@ def nms(
         scores: (G, N) or (N,), same dtype and device.
         iou_threshold: in [0, 1].
         counts: (G,) valid segments of each group; all N by default.
+        length_epsilon: added to every length where the union is made; ActionFormer and OpenTAD
+            add 1e-6, so that an IoU of exactly `iou_threshold` keeps a segment.
 
     Returns:
         int64 indices of the kept segments by descending score. Batched: (G, N), padded with -1,
@@ -38,11 +44,12 @@ def nms(
     """
     segments, scores, counts, batched = scored_groups(segments, scores, counts)
     _checks.check_fraction("iou_threshold", iou_threshold)
-    keep = _operation(segments, scores, counts, iou_threshold)
+    _checks.check_not_negative("length_epsilon", length_epsilon)
+    keep = _operation(segments, scores, counts, iou_threshold, length_epsilon)
     return keep if batched else keep[keep >= 0]
 
 
-def _implementation(segments, scores, counts, iou_threshold):
+def _implementation(segments, scores, counts, iou_threshold, length_epsilon):
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     keep = scores.new_empty((groups, capacity), dtype=torch.int64)
@@ -57,16 +64,18 @@ def _implementation(segments, scores, counts, iou_threshold):
         groups,
         capacity,
         iou_threshold,
+        length_epsilon,
     )
     return keep
 
 
-def _fake(segments, scores, counts, iou_threshold):
+def _fake(segments, scores, counts, iou_threshold, length_epsilon):
     return scores.new_empty(scores.shape, dtype=torch.int64)
 
 
 _operation = define_operation(
-    "nms(Tensor segments, Tensor scores, Tensor? counts, float iou_threshold) -> Tensor",
+    "nms(Tensor segments, Tensor scores, Tensor? counts, float iou_threshold, "
+    "float length_epsilon) -> Tensor",
     _implementation,
     _fake,
 )

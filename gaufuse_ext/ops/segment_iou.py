@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
+@works_in_forked_child
 def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Temporal IoU (tIoU) of every segment of `a` with every segment of `b`.
 

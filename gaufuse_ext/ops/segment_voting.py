@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
+WEIGHTS = ("score", "score_iou")
 
+
+@works_in_forked_child
 def segment_voting(
     kept: torch.Tensor,
     segments: torch.Tensor,
@@ -16,12 +20,15 @@ def segment_voting(
     iou_threshold: float,
     kept_counts: _checks.Counts = None,
     counts: _checks.Counts = None,
+    *,
+    weights: str = "score",
 ) -> torch.Tensor:
-    """Replaces each kept segment by the mean of its neighbours (as ActionFormer's `seg_voting`).
+    """Replaces each kept segment by the mean of its neighbours (bounding box voting).
 
     Its neighbours are all `segments` with IoU >= `iou_threshold` with it, itself among them if it
-    is one of `segments`; they are weighted by their scores, of which only positive ones count.
-    Where nothing votes, the kept segment comes back as it was.
+    is one of `segments`; they are weighted by their scores, of which only positive ones count, as
+    in OpenTAD's `seg_voting`, or by score times IoU, as in ActionFormer's. Where nothing votes, the
+    kept segment comes back as it was.
 
     Args:
         kept: (G, K, 2) or (K, 2), what NMS kept.
@@ -30,6 +37,7 @@ def segment_voting(
         iou_threshold: in [0, 1].
         kept_counts: (G,) valid kept segments of each group; all K by default.
         counts: (G,) valid segments of each group; all N by default.
+        weights: "score" or "score_iou".
 
     Returns:
         (G, K, 2) or (K, 2), zeros past kept_counts. It carries no gradient.
@@ -43,15 +51,16 @@ def segment_voting(
     groups = segments.shape[:1] if batched else ()
     _checks.check_like("kept", kept, (*groups, *kept.shape[-2:]), segments)
     _checks.check_fraction("iou_threshold", iou_threshold)
+    by_iou = _checks.check_choice("weights", weights, WEIGHTS) == "score_iou"
     kept, segments, scores = kept.detach(), segments.detach(), scores.detach()
     kept = kept if batched else kept.unsqueeze(0)
     if kept_counts is not None:
         kept_counts = _checks.check_counts("kept_counts", kept_counts, len(kept), kept.device)
-    refined = _operation(kept, segments, scores, kept_counts, counts, iou_threshold)
+    refined = _operation(kept, segments, scores, kept_counts, counts, iou_threshold, by_iou)
     return refined if batched else refined.squeeze(0)
 
 
-def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold):
+def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold, by_iou):
     kept, segments, scores = (x.contiguous() for x in (kept, segments, scores))
     refined = torch.empty_like(kept)
     call_native(
@@ -67,17 +76,18 @@ def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold):
         kept.shape[1],
         segments.shape[1],
         iou_threshold,
+        by_iou,
     )
     return refined
 
 
-def _fake(kept, segments, scores, kept_counts, counts, iou_threshold):
+def _fake(kept, *_):
     return kept.new_empty(kept.shape)
 
 
 _operation = define_operation(
     "segment_voting(Tensor kept, Tensor segments, Tensor scores, Tensor? kept_counts, "
-    "Tensor? counts, float iou_threshold) -> Tensor",
+    "Tensor? counts, float iou_threshold, bool by_iou) -> Tensor",
     _implementation,
     _fake,
 )

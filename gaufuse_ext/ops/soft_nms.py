@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
-METHODS = ("gaussian", "linear")  # in the order of gaufuse::Decay
+METHODS = ("gaussian", "linear", "hard", "gaussian_above")  # in the order of gaufuse::Decay
 
 
 class SoftNms(NamedTuple):
@@ -21,6 +22,7 @@ class SoftNms(NamedTuple):
     counts: torch.Tensor  # (G,) int64, selected segments of each group
 
 
+@works_in_forked_child
 def soft_nms(
     segments: torch.Tensor,
     scores: torch.Tensor,
@@ -31,26 +33,35 @@ def soft_nms(
     iou_threshold: float = 0.1,
     min_score: float = 0.001,
     max_output: int | None = None,
+    threshold_growth: float = 0.0,
+    length_epsilon: float = 0.0,
 ) -> SoftNms:
     """Lowers the scores of segments that overlap a better one, instead of dropping them.
 
     Repeatedly, the segment with the highest remaining score (ties: lower index) is selected, the
-    scores of the others are multiplied by ``exp(-IoU**2 / sigma)`` ("gaussian") or, where
-    IoU >= `iou_threshold`, by ``1 - IoU`` ("linear"), and those then below `min_score` are
-    dropped; as in ActionFormer, whose first selection of a group is also made whatever its score:
-    of a group with any segment at least one is kept. (ActionFormer adds 1e-6 to every length and
-    computes in float32; here IoU is exact, zero where the union is empty, and scores decay in
-    float64.)
+    scores of the others are multiplied by
+
+    - ``exp(-IoU**2 / sigma)`` ("gaussian"), or, where IoU >= `iou_threshold`,
+    - by ``1 - IoU`` ("linear"), or by 0 ("hard");
+    - by the gaussian where IoU >= ``iou_threshold + threshold_growth * (length of the selected)``
+      ("gaussian_above": BMN's, OpenTAD's method 3, with thresholds t1 and t2),
+
+    and those then below `min_score` are dropped; as in ActionFormer, whose first selection of a
+    group is also made whatever its score: of a group with any segment at least one is kept.
+    (ActionFormer computes in float32; here scores decay in float64.)
 
     Args:
         segments: (G, N, 2) or (N, 2) start, end in any unit; float32 or float64; CPU or CUDA.
         scores: (G, N) or (N,), same dtype and device.
         counts: (G,) valid segments of each group; all N by default.
-        method: "gaussian" or "linear".
+        method: "gaussian", "linear", "hard" or "gaussian_above".
         sigma: of the gaussian.
-        iou_threshold: of the linear method, in [0, 1].
+        iou_threshold: of all methods but the gaussian, in [0, 1].
         min_score: segments whose decayed score is below it are dropped.
         max_output: stop after that many selections in a group; at most N by default.
+        threshold_growth: of "gaussian_above", per unit of length.
+        length_epsilon: added to every length; 1e-6 in ActionFormer and OpenTAD. By default IoU is
+            exact, and zero where the union is empty.
 
     Returns:
         SoftNms, padded; without a device-to-host read. It carries no gradient.
@@ -64,13 +75,14 @@ def soft_nms(
     _checks.check_positive("sigma", sigma)
     _checks.check_fraction("iou_threshold", iou_threshold)
     _checks.check_finite_number("min_score", min_score)
+    _checks.check_finite_number("threshold_growth", threshold_growth)
+    _checks.check_not_negative("length_epsilon", length_epsilon)
     if max_output is not None:
         _checks.check_integer("max_output", max_output, 0)
     segments, scores = segments.detach(), scores.detach()
     most = scores.shape[1] if max_output is None else max_output
-    result = SoftNms(
-        *_operation(segments, scores, counts, decay, sigma, iou_threshold, min_score, most)
-    )
+    options = (sigma, iou_threshold, threshold_growth, length_epsilon, min_score, most)
+    result = SoftNms(*_operation(segments, scores, counts, decay, *options))
     return result if batched else unbatch(result)
 
 
@@ -83,7 +95,10 @@ def _allocate(scores: torch.Tensor) -> SoftNms:
     )
 
 
-def _implementation(segments, scores, counts, decay, sigma, iou_threshold, min_score, max_output):
+def _implementation(
+    segments, scores, counts, decay, sigma, iou_threshold, threshold_growth, length_epsilon,
+    min_score, max_output,
+):  # fmt: skip
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     out = _allocate(scores)
@@ -100,19 +115,22 @@ def _implementation(segments, scores, counts, decay, sigma, iou_threshold, min_s
         max_output,
         sigma,
         iou_threshold,
+        threshold_growth,
+        length_epsilon,
         min_score,
         decay,
     )
     return tuple(out)
 
 
-def _fake(segments, scores, counts, decay, sigma, iou_threshold, min_score, max_output):
+def _fake(segments, scores, *_):
     return tuple(_allocate(scores))
 
 
 _operation = define_operation(
     "soft_nms(Tensor segments, Tensor scores, Tensor? counts, int decay, float sigma, "
-    "float iou_threshold, float min_score, SymInt max_output) -> (Tensor, Tensor, Tensor)",
+    "float iou_threshold, float threshold_growth, float length_epsilon, float min_score, "
+    "SymInt max_output) -> (Tensor, Tensor, Tensor)",
     _implementation,
     _fake,
 )

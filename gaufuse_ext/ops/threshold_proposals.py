@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.ops.count_proposals import (
@@ -29,6 +30,7 @@ class Proposals(NamedTuple):
     counts: torch.Tensor  # (G,) int64
 
 
+@works_in_forked_child
 def threshold_proposals(
     cas: torch.Tensor,
     thresholds: torch.Tensor | Sequence[float],
@@ -40,6 +42,12 @@ def threshold_proposals(
     max_proposals: int | None = None,
 ) -> Proposals:
     """Turns class activation sequences into scored proposals (paper section 3; method section 3).
+
+    Shapes differ between the CPU and elsewhere: P is the largest count of a group where that is
+    worth knowing, and else the worst case: on CUDA, where counting waits for the device, up to 64
+    MiB of outputs, and whenever a graph is captured; under torch.compile, where shapes may not
+    depend on values. Valid entries are the same to the bit; `max_proposals` gives one shape
+    everywhere, and is worth stating for long sequences on CUDA.
 
     For each threshold, every maximal run [s, e) of ``cas > threshold`` with at least `min_length`
     snippets is a proposal, in the order of thresholds, then time. Conventions are the release's:
@@ -55,13 +63,9 @@ def threshold_proposals(
         lengths: (G,) valid snippets of each sequence; all T by default.
         min_length: shortest run, in snippets.
         margin, margin_power: reach of the ring. RSKP: 0.25, 1.
-        max_proposals: room for proposals of a group. If it is too small, those of the last
-            thresholds are dropped (`count_proposals` tells where). By default nothing is: there
-            is room for the largest group's proposals, which are counted first; on CUDA that waits
-            for the device, so it is done only where room for the worst case,
-            H * ((T + 1) // (min_length + 1)) a group, would take more than 64 MiB. Under
-            torch.compile, and where a CUDA graph is captured, it is room for the worst case:
-            state `max_proposals` there where sequences are long.
+        max_proposals: room for proposals of a group, P. If it is too small, those of the last
+            thresholds are dropped (`count_proposals` tells where). By default nothing is: see
+            above; the worst case is H * ((T + 1) // (min_length + 1)).
 
     Not differentiable: results carry no gradient.
 

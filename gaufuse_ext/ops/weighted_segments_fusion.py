@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import scored_groups, unbatch
 from gaufuse_ext._library import _native, call_native, define_operation
 
@@ -22,6 +23,7 @@ class WeightedSegments(NamedTuple):
     assignment: torch.Tensor  # (G, N) int64, cluster of each input, -1 for padding and left-outs
 
 
+@works_in_forked_child
 def weighted_segments_fusion(
     segments: torch.Tensor,
     scores: torch.Tensor,

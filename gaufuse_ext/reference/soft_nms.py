@@ -16,9 +16,11 @@ def soft_nms(
     iou_threshold: float = 0.1,
     min_score: float = 0.001,
     max_output: int | None = None,
+    threshold_growth: float = 0.0,
+    length_epsilon: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (K,) selected of (N, 2) segments, in that order, and their decayed scores (K,)."""
-    iou = segment_iou(segments, segments)
+    iou = segment_iou(segments, segments, length_epsilon)
     remaining = np.array(scores, dtype=np.float64)
     alive = np.ones(len(remaining), dtype=bool)
     keep, kept_scores = [], []
@@ -27,9 +29,17 @@ def soft_nms(
         keep.append(best)
         kept_scores.append(remaining[best])
         alive[best] = False
-        if method == "gaussian":
-            remaining *= np.exp(-(iou[best] ** 2) / sigma)
-        else:
-            remaining *= np.where(iou[best] >= iou_threshold, 1.0 - iou[best], 1.0)
+        threshold = iou_threshold
+        if method == "gaussian_above":
+            length = segments[best, 1] - segments[best, 0] + length_epsilon
+            threshold = iou_threshold + threshold_growth * length
+        gaussian = np.exp(-(iou[best] ** 2) / sigma)
+        weights = {
+            "gaussian": gaussian,
+            "linear": np.where(iou[best] >= threshold, 1.0 - iou[best], 1.0),
+            "hard": np.where(iou[best] >= threshold, 0.0, 1.0),
+            "gaussian_above": np.where(iou[best] >= threshold, gaussian, 1.0),
+        }
+        remaining *= weights[method]
         alive &= remaining >= min_score
     return np.array(keep, dtype=np.int64), np.array(kept_scores, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gaufuse.dataset import annotation_files
 from gaufuse.wtalc import is_wtalc_folder, load_wtalc_annotations
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth
 
@@ -20,6 +21,6 @@ def load_any_ground_truth(
     source = Path(source)
     if is_wtalc_folder(source):
         return load_ground_truth(load_wtalc_annotations(source), subset)
-    if source.is_dir() and (source / "annotations.json").is_file():
-        source = source / "annotations.json"
+    if source.is_dir():
+        source = next(filter(Path.is_file, annotation_files(source)), source)
     return load_ground_truth(source, subset)

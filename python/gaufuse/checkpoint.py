@@ -9,7 +9,6 @@ A folder appears whole or not at all, so those that are there can be read.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from dataclasses import dataclass, field
@@ -18,9 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 
-from gaufuse.files import remove_folder, write_folder_atomically
+from gaufuse.files import remove_folder, write_folder_atomically, write_in_folder, write_json
+from gaufuse_ext.annotations import parse_json
 
 FORMAT = 2
 METADATA, WEIGHTS, TRAINING = "checkpoint.json", "model.safetensors", "training.pt"
@@ -66,13 +67,21 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
 
     def write(path: Path) -> None:
         weights = {name: value.cpu().contiguous() for name, value in checkpoint.model.items()}
-        save_file(weights, path / WEIGHTS)
-        torch.save(checkpoint.training, path / TRAINING)
-        (path / METADATA).write_text(json.dumps(metadata, indent=1, allow_nan=False))
+        # Through our own file: what safetensors and torch say of a full disk does not say so.
+        write_in_folder(path / WEIGHTS, lambda file: file.write(to_safetensors(weights)))
+        write_in_folder(path / TRAINING, lambda file: torch.save(checkpoint.training, file))
+        write_json(path / METADATA, metadata)
 
     path = Path(folder) / f"epoch-{checkpoint.epoch:04d}"
     write_folder_atomically(path, write)
     return path
+
+
+def replace_evaluations(path: str | Path, evaluations: list[dict]) -> None:
+    """Puts the evaluations of the run so far into a checkpoint that is there."""
+    path = Path(path)
+    metadata = {"format": FORMAT} | _read_metadata(path) | {"evaluations": evaluations}
+    write_json(path / METADATA, metadata)
 
 
 def prune_checkpoints(folder: str | Path, keep: int, also: int | None = None) -> None:
@@ -116,7 +125,7 @@ def read_evaluations(path: str | Path) -> list[dict]:
 def _read_metadata(folder: Path) -> dict:
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_text())
+        metadata = parse_json(path.read_text())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
     except ValueError as error:

@@ -7,19 +7,36 @@ the release does wrongly is in configs/thumos14_release.toml.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from gaufuse_ext.text import read_text
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
+    return value
 
 
 class Section(BaseModel):
@@ -39,10 +56,36 @@ class DataConfig(Section):
     batch_size: Count  # videos per optimiser step
     workers: Annotated[int, Field(ge=0)] = 2  # threads that read batches ahead; 0: none
     in_memory: bool = False  # keep features in memory instead of mapping their files
+    # To choose settings without test videos: train on the training videos but one fold of them and
+    # test on that one. 1: no cross-validation.
+    folds: Count = 1
+    fold: Annotated[int, Field(ge=0)] = 0
+    # Videos that must share a fold (of one person, cut from one recording): a regular expression
+    # whose match at the start of their names is equal. None: each video for itself.
+    fold_group: str | None = None
+
+    @field_validator("fold_group")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        return pattern
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold must be less than folds ({self.folds}), got {self.fold}")
+        return self
 
 
 class ModelConfig(Section):
     embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
+    # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
+    # tell an action by themselves: how many snippets it sees, and from one to the next.
+    kernel: Annotated[Count, AfterValidator(_odd)] = 1
+    dilation: Count = 1
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale: Positive  # of cosine similarities in every score
     representatives: Count  # of a video, found by EM
@@ -309,7 +352,7 @@ def _read_preset(name: str) -> dict:
 
 def _read_file(path: Path) -> dict:
     try:
-        text = path.read_text()
+        text = read_text(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is neither a file nor a preset ({', '.join(presets())})"

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from gaufuse.dataset import DatasetInfo, load_annotations, load_info
+from gaufuse.dataset import DatasetInfo, feature_path, load_annotations, load_info
+from gaufuse.divergence import LARGE
+from gaufuse.formats.visible import is_visible
 from gaufuse.report import ProgressLine
 from gaufuse.safe_load import load_array
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.name_templates import same_form, template_between
 
 # Features end up to a snippet window before or after the video, whatever extracted them.
 LENGTH_TOLERANCE = 0.05  # of the duration
@@ -89,7 +92,7 @@ def check_data(root: str | Path, console: Console) -> DataReport:
 
 
 def _check_features(info: DatasetInfo, name: str, report: DataReport) -> np.ndarray | None:
-    path = info.root / "features" / f"{name}.npy"
+    path = feature_path(info.root, name)
     try:
         array = load_array(path, mapped=True)
     except FileNotFoundError as error:
@@ -106,12 +109,24 @@ def _check_features(info: DatasetInfo, name: str, report: DataReport) -> np.ndar
     if array.dtype not in (np.float16, np.float32, np.float64):
         report.add("not floats", name, shape, fatal=True)
         return None
+    _check_values(array, name, report)
+    return array
+
+
+def _check_values(array: np.ndarray, name: str, report: DataReport) -> None:
+    """In the type that training uses them in."""
     bad = int((~np.isfinite(array)).sum())
     if bad:
         report.add("NaN or infinite", name, f"{bad} values", fatal=True)
-    elif not array.any():
-        report.add("all zero", name, shape, fatal=False)
-    return array
+        return
+    largest = float(max(abs(float(array.max())), abs(float(array.min()))))
+    if largest > float(np.finfo(np.float32).max):
+        report.add("too large for float32", name, f"up to {largest:.3g}", fatal=True)
+    elif largest > LARGE:
+        detail = f"up to {largest:.3g}: training may overflow; data.standardize=true helps"
+        report.add("very large values", name, detail, fatal=False)
+    elif not array.astype(np.float32).any():
+        report.add("all zero", name, f"{array.dtype} {array.shape}", fatal=False)
 
 
 def _check_duplicate(
@@ -140,6 +155,9 @@ def _check_length(
     if seconds is None:
         report.add("no snippet_seconds", name, "nor in dataset.toml", fatal=True)
         return
+    if video.duration is not None and video.duration <= 0.0:
+        report.add("duration not positive", name, f"{video.duration} s", fatal=False)
+        return
     if not video.duration:
         report.add("no duration", name, "its length cannot be checked", fatal=False)
         return
@@ -163,7 +181,8 @@ def _check_annotations(
         return
     if (video.segments[:, 0] < 0.0).any():
         report.add("segment before the video", name, f"{video.segments[:, 0].min()} s", fatal=False)
-    if video.duration and video.segments[:, 1].max() > video.duration + SEGMENT_TOLERANCE:
+    known = video.duration is not None and video.duration > 0.0
+    if known and video.segments[:, 1].max() > video.duration + SEGMENT_TOLERANCE:
         detail = f"ends at {video.segments[:, 1].max():.4g} s of {video.duration:.4g} s"
         report.add("segment past the video's end", name, detail, fatal=False)
     if (video.segments[:, 0] == video.segments[:, 1]).any():
@@ -193,6 +212,16 @@ def _count_labels(
 def _check_folder(
     info: DatasetInfo, annotations: dict[str, VideoAnnotation], report: DataReport
 ) -> None:
+    known, strangers = set(map(same_form, annotations)), []
     for path in sorted((info.root / "features").glob("*.npy")):
-        if path.stem not in annotations:
+        if same_form(path.stem) not in known and is_visible(path, path.parent):
+            strangers.append(path.stem)
             report.add("features without annotations", path.stem, "not used", fatal=False)
+    missing = [v for p in report.problems if p.kind == "no features" for v in p.videos]
+    template = template_between(missing, strangers) if missing and strangers else None
+    if template is not None:
+        detail = (
+            f"features are named like {template}: "
+            f"`gaufuse convert {info.root} OUT --template '{template}'`"
+        )
+        report.add("names differ by a prefix or suffix", missing[0], detail, fatal=False)

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 import tomllib
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from gaufuse.config import DataConfig
 from gaufuse.features import FeatureFiles
 from gaufuse.prefetch import prefetch
+from gaufuse.video_names import check_safe_names
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
+from gaufuse_ext.text import read_text
 
 EAGER_BYTES = 256 << 20
 FIELDS = {  # of dataset.toml; how long a snippet is, is checked apart
@@ -95,7 +100,7 @@ class VideoSubset:
         self.info = info
         self.names = names
         self.annotations = {name: videos[name] for name in names}
-        paths = [info.root / "features" / f"{name}.npy" for name in names]
+        paths = [feature_path(info.root, name) for name in names]
         self.features = FeatureFiles(paths, info.feature_dim, in_memory)
         self.snippet_seconds = self._snippet_seconds(own_seconds or {})
         self.labels = torch.zeros(len(names), len(info.classes))
@@ -233,10 +238,40 @@ def load_dataset(root: str | Path, in_memory: bool = False) -> Dataset:
     return Dataset(info, training, testing)
 
 
+def cross_validated(dataset: Dataset, config: DataConfig) -> Dataset:
+    """The data set whose test videos are one fold of the training videos; as it is with one fold.
+
+    Groups of videos (config.fold_group) are dealt out to the folds, largest first, each to the fold
+    that has the fewest videos: the same whatever the seed.
+
+    Raises:
+        ValueError: a name does not match fold_group, or there are fewer groups than folds.
+    """
+    if config.folds == 1:
+        return dataset
+    training, groups = dataset.training, {}
+    for video, name in enumerate(training.names):
+        match = re.match(config.fold_group or ".*", name, re.DOTALL)
+        if match is None:
+            raise ValueError(f"data.fold_group {config.fold_group!r} matches no start of {name!r}")
+        groups.setdefault(match[0], []).append(video)
+    if len(groups) < config.folds:
+        raise ValueError(
+            f"data.folds = {config.folds}, but the {len(training)} training videos make "
+            f"{len(groups)} groups: use fewer folds, or another data.fold_group"
+        )
+    folds: list[list[int]] = [[] for _ in range(config.folds)]
+    for videos in sorted(groups.values(), key=len, reverse=True):
+        min(folds, key=len).extend(videos)
+    held_out = set(folds[config.fold])
+    kept = [video for video in range(len(training)) if video not in held_out]
+    return Dataset(dataset.info, training.select(kept), training.select(sorted(held_out)))
+
+
 def load_info(root: str | Path) -> DatasetInfo:
     path = Path(root) / "dataset.toml"
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {root} is not a data set folder") from None
     except tomllib.TOMLDecodeError as error:
@@ -294,28 +329,44 @@ def load_annotations(info: DatasetInfo) -> tuple[dict[str, VideoAnnotation], dic
         truth = load_ground_truth({"database": table})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    check_safe_names(table, path)
+    return truth, own_snippet_seconds(path, table)
+
+
+def own_snippet_seconds(path: Path, table: Mapping[str, Mapping]) -> dict[str, float]:
+    """The length of a snippet of those videos whose entries have their own.
+
+    Raises:
+        ValueError: one that is not positive.
+    """
     seconds = {}
     for name, entry in table.items():
-        if not is_safe_name(name):
-            raise ValueError(f"{path}: video name {name!r} cannot be a file's name")
         own = entry.get("snippet_seconds")
         if own is None:
             continue
         if not isinstance(own, int | float) or not 0.0 < own < math.inf:
             raise ValueError(f"{path}: video {name!r}: snippet_seconds must be positive: {own!r}")
         seconds[name] = float(own)
-    return truth, seconds
+    return seconds
 
 
-def is_safe_name(name: str) -> bool:
-    """Whether a video's name is one path component: names come from files that are not trusted."""
-    return bool(name) and name[0] != "." and not set(name) & set("/\\\0")
+def feature_path(root: Path, name: str) -> Path:
+    """A video's feature file, in whichever Unicode form its name was written."""
+    folder = root / "features"
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    paths = [folder / f"{form}.npy" for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def annotation_files(root: Path) -> list[Path]:
+    """Where a data set's annotations may be, the first choice first."""
+    return [root / "annotations.json", root / "annotations.json.gz"]
 
 
 def find_annotations(root: Path) -> Path:
-    for name in ("annotations.json", "annotations.json.gz"):
-        if (root / name).is_file():
-            return root / name
+    for path in annotation_files(root):
+        if path.is_file():
+            return path
     raise FileNotFoundError(f"{root / 'annotations.json'} does not exist")
 
 

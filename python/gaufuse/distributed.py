@@ -7,8 +7,10 @@ first process alone writes files.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
+import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,12 +68,13 @@ class World:
             yield Share(self.share(batch) or batch[:1], counts, self.rank)
 
     def gather(self, item: Item) -> list[Item]:
-        """Everyone's item, by rank. Any object: our own processes trust each other."""
+        """Everyone's item, by rank. Any object: our own processes trust each other. Tensors in it
+        arrive on the CPU, wherever they were."""
         if self.size == 1:
             return [item]
         items: list[Any] = [None] * self.size
-        dist.all_gather_object(items, item)
-        return items
+        dist.all_gather_object(items, _to_bytes(item))
+        return [pickle.loads(data) for data in items]
 
     def gather_rows(self, rows: torch.Tensor, share: Share) -> torch.Tensor:
         """Rows (videos, ...) of the whole step, in order, from those of each share."""
@@ -91,7 +94,7 @@ class World:
         return values
 
     def first_does(self, work: Callable[[], None]) -> None:
-        """The first process does it, the others wait; if it fails, all fail.
+        """The first process does it, the others wait; if it fails, however it does, all fail.
 
         Raises:
             RuntimeError: on the other processes, with the first one's error.
@@ -100,13 +103,35 @@ class World:
         if self.is_first:
             try:
                 work()
-            except (ValueError, OSError) as caught:
+            except Exception as caught:  # whatever it is: the others wait for word of it
                 error = caught
-        message = self.gather(str(error) if error else None)[0]
+        message = self.gather(None if error is None else _said(error))[0]
         if error is not None:
             raise error
         if message is not None:
             raise RuntimeError(f"the first process failed: {message}")
+
+
+def _said(error: Exception) -> str:
+    """What the other processes report: the type tells of errors that nobody foresaw."""
+    foreseen = isinstance(error, ValueError | OSError | RuntimeError) and str(error)
+    return str(error) if foreseen else f"{type(error).__name__}: {error}"
+
+
+class _ToTheCpu(pickle.Pickler):
+    """A tensor that is pickled on a GPU would be rebuilt on the same GPU by its receiver, which
+    has another one, or none."""
+
+    def reducer_override(self, value: object) -> Any:
+        if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+            return value.detach().cpu().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return NotImplemented
+
+
+def _to_bytes(item: object) -> bytes:
+    buffer = io.BytesIO()
+    _ToTheCpu(buffer, pickle.HIGHEST_PROTOCOL).dump(item)
+    return buffer.getvalue()
 
 
 @contextmanager

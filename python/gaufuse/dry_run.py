@@ -14,11 +14,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from gaufuse.benchmark.timing import wait_for
 from gaufuse.checkpoint import latest_checkpoint
+from gaufuse.config import ScheduleConfig
 from gaufuse.dataset import VideoSubset
 from gaufuse.detect import detect
+from gaufuse.evaluation import is_annotated
 from gaufuse.labels import make_labels
 from gaufuse.schedule import phase_ends
 from gaufuse.trainer import Trainer
@@ -35,11 +38,13 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
     def table(self) -> Table:
-        table = Table("", "", title="dry run", show_header=False)
+        table = Table(title="dry run", show_header=False)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
         for name, value in self.rows:
             table.add_row(name, value)
         for problem in self.problems:
-            table.add_row("[red]problem[/red]", problem)
+            table.add_row(Text("problem", style="red"), problem)
         return table
 
 
@@ -82,8 +87,8 @@ def _check_data(trainer: Trainer, console: Console, found: Findings) -> list[int
             f"no training video shows {', '.join(absent)}: such a class cannot be learned; remove "
             "it from dataset.toml, or add videos"
         )
-    if not any(len(entry.labels) for entry in trainer.testing.annotations.values()):
-        found.problems.append("no test video has an annotation: there is nothing to evaluate on")
+    if not is_annotated(trainer.testing):
+        found.rows.append(("", "no test video has annotations: detections, but no mAP"))
     return lengths
 
 
@@ -160,7 +165,8 @@ def _step(trainer: Trainer, videos: list[int]) -> dict[str, torch.Tensor]:
 
 def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: Findings) -> None:
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    weights = ADAM_COPIES * FLOAT * parameters
+    teacher = FLOAT * parameters if trainer.config.schedule.policy == "online" else 0
+    weights = ADAM_COPIES * FLOAT * parameters + teacher
     labels = 2 * FLOAT * sum(lengths) * trainer.model.num_classes
     features = sum(
         subset.features.nbytes
@@ -168,11 +174,17 @@ def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: 
         if subset is not None
     )
     on_device = weights + activations
-    in_memory = features + labels + (0 if trainer.device.type == "cuda" else on_device)
+    # The online teacher's labels stay on the device, a refresh's in main memory.
+    if trainer.device.type == "cuda" and teacher:
+        on_device, labels_in_memory = on_device + labels, 0
+    else:
+        labels_in_memory = labels
+    in_memory = features + labels_in_memory + (0 if trainer.device.type == "cuda" else on_device)
     found.rows.append(
         (
             "memory",
-            f"{parameters:,} parameters: {_size(weights)} with gradients and Adam; activations of "
+            f"{parameters:,} parameters: {_size(weights)} with gradients and "
+            f"Adam{', and the teacher' if teacher else ''}; activations of "
             f"the largest batch {_size(activations)}; labels {_size(labels)}; features "
             f"{_size(features)}",
         )
@@ -180,7 +192,7 @@ def _memory_rows(trainer: Trainer, lengths: list[int], activations: int, found: 
     free = _available_memory()
     found.rows.append(("", f"{_size(in_memory)} of main memory, {_size(free)} are free now"))
     # What this try and the features take is no longer free: only the labels are still to come.
-    if labels > free:
+    if labels_in_memory > free:
         found.problems.append(f"the labels need {_size(labels)}, {_size(free)} are free")
     if trainer.device.type == "cuda":
         free, whole = torch.cuda.mem_get_info(trainer.device)
@@ -216,13 +228,33 @@ def _whole_run(trainer: Trainer, middle: list[int]) -> str:
     } | phase_ends(config)
     tested = len(trainer.testing) + len(trainer.validation.names if trainer.validation else [])
     training = schedule.epochs * steps * step
-    refreshing = len(schedule.refresh) * steps * labelling
+    makings = label_makings(schedule)
+    labelling *= makings * steps
     evaluating = len(evaluated) * math.ceil(tested / size) * detection
+    if schedule.policy == "online":
+        made = f"labels online, {makings:.3g} times a video"
+    else:
+        made = f"{makings:.0f} label refreshes"
     return (
-        f"about {_duration(training + refreshing + evaluating)}: {schedule.epochs} epochs of "
-        f"{steps} steps {_duration(training)}, {len(schedule.refresh)} label refreshes "
-        f"{_duration(refreshing)}, {len(evaluated)} evaluations {_duration(evaluating)}"
+        f"about {_duration(training + labelling + evaluating)}: {schedule.epochs} epochs of "
+        f"{steps} steps {_duration(training)}, {made} {_duration(labelling)}, {len(evaluated)} "
+        f"evaluations {_duration(evaluating)}"
     )
+
+
+def label_makings(schedule: ScheduleConfig) -> float:
+    """How often a run makes each video's labels: at every refresh, or, by the online teacher, at a
+    video's first visit after the base phase and then at every `teacher_every`-th."""
+    if schedule.policy != "online":
+        return len(schedule.refreshes)
+    start, visits = 0, 0
+    for phase in schedule.target:
+        if phase.kind != "none":
+            visits += min(phase.until, schedule.epochs) - max(start, schedule.base_epochs)
+        start = phase.until
+        if start >= schedule.epochs:
+            break
+    return 1.0 + (visits - 1) / schedule.teacher_every if visits > 0 else 0.0
 
 
 def _seconds(trainer: Trainer, work: Callable[[], Any]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 import gaufuse_ext as gx
-from gaufuse.config import Config, SelectionConfig
+from gaufuse.config import Config, EvaluationConfig, SelectionConfig
 from gaufuse.dataset import VideoSubset
 from gaufuse.detect import Detections, detect, score_videos
 from gaufuse.distributed import World
@@ -20,13 +20,24 @@ class DetectionScore:
     average_map: float
 
 
+def is_annotated(subset: VideoSubset) -> bool:
+    """Whether there is anything to evaluate detections on."""
+    return any(entry.labels for entry in subset.annotations.values())
+
+
+def iou_thresholds(evaluation: EvaluationConfig) -> tuple[float, ...]:
+    """To the last bit as the protocol has them."""
+    return gx.threshold_range(*evaluation.iou_thresholds, evaluation.protocol)
+
+
 def detection_score(detections: Detections, subset: VideoSubset, config: Config) -> DetectionScore:
     evaluation = config.evaluation
     result = gx.detection_map(
         {"results": detections},
         {"database": subset.annotations},
-        gx.threshold_range(*evaluation.iou_thresholds),
+        iou_thresholds(evaluation),
         evaluation.protocol,
+        classes=subset.info.classes,
     )
     if config.release_quirks.no_map_without_all_classes and not _all_classes(detections, subset):
         return DetectionScore([0.0] * len(result.map), 0.0)

@@ -46,11 +46,13 @@ class FeatureFiles(Sequence[torch.Tensor]):
         # The map is closed with the last tensor on it: thousands of videos do not need as many
         # open files.
         array = file.map()
-        if file.path not in self._finite:
-            _check_finite(array, file.path)
-            self._finite.add(file.path)
+        stored = array
         if array.dtype == np.float64:
-            array = array.astype(np.float32)
+            with np.errstate(over="ignore"):  # checked next
+                array = array.astype(np.float32)
+        if file.path not in self._finite:
+            _check_finite(stored, array, file.path)
+            self._finite.add(file.path)
         if not self.in_memory:
             return torch.from_numpy(array)
         self._kept[file.path] = torch.from_numpy(np.array(array))
@@ -75,10 +77,17 @@ def _open(path: Path, dim: int) -> PlainArrayFile:
     return file
 
 
-def _check_finite(array: np.ndarray, path: Path) -> None:
-    bad = ~np.isfinite(array)
-    if bad.any():
-        snippet = int(np.flatnonzero(bad.any(axis=1))[0])
+def _check_finite(stored: np.ndarray, used: np.ndarray, path: Path) -> None:
+    """Both as it is in the file and in the type that it is used in."""
+    bad = ~np.isfinite(used)
+    if not bad.any():
+        return
+    snippet = int(np.flatnonzero(bad.any(axis=1))[0])
+    if np.isfinite(stored).all():
         raise ValueError(
-            f"{path} has {int(bad.sum())} NaN or infinite values, first in snippet {snippet}"
+            f"{path} has {int(bad.sum())} values too large for {used.dtype} (up to "
+            f"{np.abs(stored).max():.3g}), first in snippet {snippet}"
         )
+    raise ValueError(
+        f"{path} has {int(bad.sum())} NaN or infinite values, first in snippet {snippet}"
+    )

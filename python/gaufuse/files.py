@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever lost: whole, or not at all."""
+"""Writing files so that nothing is ever lost: whole, or not at all, and if not, with the reason."""
 
 from __future__ import annotations
 
@@ -7,57 +7,101 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from gaufuse.write_error import CheckedOutput, WriteError, naming
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls write(file) on a temporary file beside `path`, then moves it there.
 
     Whatever goes wrong, what was at `path` before is untouched and no half file is left.
+
+    Raises:
+        WriteError: it cannot be written, with `path` and the reason, such as a full disk.
     """
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            output = CheckedOutput(file)
+            with output.first_failure():
+                write(output)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        with naming(path):
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
 
 
 def write_folder_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Calls write(folder) on a temporary folder beside `path`, brings its files to the disk and
-    renames it: at any moment there is a whole folder at `path`, or none.
+    """Calls write(folder) on a temporary folder beside `path`, brings all files in it to the disk
+    and renames it: at any moment there is a whole folder at `path`, or none.
 
     A process that is killed leaves at most a folder `.NAME.*` behind: `remove_leftovers`.
+
+    Raises:
+        WriteError: it cannot be written, with the file's place below `path` and the reason.
     """
     path = Path(path)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with naming(path):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
     try:
-        write(temporary)
-        for entry in temporary.iterdir():
-            _sync(entry)
-        os.chmod(temporary, 0o777 & ~_umask())
-        _sync(temporary)
-        remove_folder(path)
-        os.rename(temporary, path)
+        with _named_below(temporary, path):
+            write(temporary)
+        with naming(path):
+            for entry in temporary.rglob("*"):
+                _sync(entry)
+            os.chmod(temporary, 0o777 & ~_umask())
+            _sync(temporary)
+            remove_folder(path)
+            os.rename(temporary, path)
+            _sync(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(path.parent)
+
+
+def write_in_folder(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls write(file) on `path` itself, in a folder that nobody sees before it is whole.
+
+    Raises:
+        WriteError: it cannot be written, with the reason.
+    """
+    with naming(Path(path)), Path(path).open("wb") as file:
+        output = CheckedOutput(file)
+        with output.first_failure():
+            write(output)
+
+
+@contextmanager
+def _named_below(temporary: Path, path: Path) -> Iterator[None]:
+    """A user knows the folder by the name that it is to have."""
+    try:
+        yield
+    except WriteError as error:
+        if not error.path.is_relative_to(temporary):
+            raise
+        raise WriteError(path / error.path.relative_to(temporary), error.cause) from error
+
+
+def _prefix(path: Path) -> str:
+    """Of temporary files: hidden, and short enough for any name that fits a file system."""
+    return f".{path.name[:32]}."
 
 
 def remove_folder(path: Path) -> None:
     """Removes a folder, if it is there, without its ever being seen half empty."""
     if not path.exists():
         return
-    hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
     os.rename(path, hidden / path.name)
     shutil.rmtree(hidden)
 

@@ -11,9 +11,10 @@ import gaufuse_ext as gx
 from gaufuse.config import Config, TargetPhase
 from gaufuse.dataset import Batch, VideoSubset
 from gaufuse.distributed import World
+from gaufuse.label_pipeline import labels_of, temperature_at
 from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
-from gaufuse.postprocess import find_instances, groups_of
+from gaufuse.postprocess import groups_of
 
 
 @dataclass(frozen=True)
@@ -158,15 +159,7 @@ def label_batch(
         bfloat16=config.training.label_precision == "bf16",
     )
     groups = groups_of(outputs, batch, config.labels, config.loss.top_fraction)
-    fused = find_instances(groups, config.labels, temperature)
-    solved = gx.linpro_labels(
-        fused.segments,
-        fused.scores,
-        batch.features.shape[1],
-        fused.counts,
-        lengths=groups.lengths,
-        **config.linpro.model_dump(),
-    )
+    fused, solved = labels_of(groups, config.labels, config.linpro, temperature)
     labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
     labels[groups.video, :, groups.label] = solved.labels
     return labels, fused, solved
@@ -205,8 +198,7 @@ def _make_own_labels(
     device: torch.device,
     previous: list[torch.Tensor] | None,
 ) -> tuple[list[ClassColumns], LabelTally]:
-    temperatures = config.labels.temperature
-    temperature = temperatures[min(refresh, len(temperatures) - 1)]
+    temperature = temperature_at(config.labels, refresh)
     labels: list[ClassColumns] = []
     tally = LabelTally()
     for batch in subset.batches(config.data.batch_size):

@@ -19,6 +19,7 @@ from torch import nn
 
 from gaufuse.config import ModelConfig
 from gaufuse.snippets import ReluDropout, Snippets
+from gaufuse.temporal_linear import TemporalLinear
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class SnippetModel(nn.Module):
         self.num_classes = num_classes
         dim = config.embedding_dim or feature_dim
         self.feature_embedding = nn.Sequential(
-            nn.Linear(feature_dim, dim), nn.ReLU(), nn.Dropout(config.dropout)
+            TemporalLinear(feature_dim, dim, config.kernel, config.dilation),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
         )
         self.mu = nn.Parameter(torch.empty(config.representatives, dim))
         self.ac_center = nn.Parameter(torch.empty(num_classes + 1, dim))
@@ -96,7 +99,7 @@ class SnippetModel(nn.Module):
         bfloat16: the embedding layer's products, nearly all of the arithmetic, in bfloat16.
         """
         config = self.config
-        snippets = self.embed(features, lengths, bfloat16)
+        snippets = self.embed(features, mask, lengths, bfloat16)
         length = snippets.squared_norm()
         centers = torch.cat([unit(self.ac_center), unit(self.fg_center)])
         # One look at the snippets for the first assignment and for the scores.
@@ -128,19 +131,25 @@ class SnippetModel(nn.Module):
         )
 
     def embed(
-        self, features: torch.Tensor, lengths: list[int] | None = None, bfloat16: bool = False
+        self,
+        features: torch.Tensor,
+        mask: torch.Tensor,
+        lengths: list[int] | None = None,
+        bfloat16: bool = False,
     ) -> Snippets:
-        if lengths is not None and min(lengths) == max(lengths):
-            lengths = None  # nothing to leave out
+        whole = lengths is not None and min(lengths) == max(lengths)  # nothing to leave out
+        if whole:
+            lengths = None
         if lengths is not None:
             parts = zip(features, lengths, strict=True)
             features = torch.cat([video[:length] for video, length in parts])
         if self._standardized:
             features = (features - self.feature_mean) / self.feature_scale
-        linear, relu, dropout = self.feature_embedding
+        temporal, relu, dropout = self.feature_embedding
+        if temporal.kernel > 1 and lengths is None and not whole:
+            features = features * mask.unsqueeze(-1)  # what neighbours see past the end of a video
         with torch.autocast(features.device.type, torch.bfloat16, enabled=bfloat16):
-            # Flat: the result is no view, so what follows can work in place without a copy.
-            x = linear(features.flatten(0, -2))
+            x = temporal(features, lengths)
         x = x.to(features.dtype)
         if torch.compiler.is_compiling():
             x = dropout(relu(x)).unflatten(0, features.shape[:-1])

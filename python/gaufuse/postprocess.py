@@ -120,7 +120,7 @@ def find_instances(
 
 
 def _thresholds(groups: Groups, config: PostprocessConfig) -> torch.Tensor:
-    steps = torch.tensor(gx.threshold_range(*config.thresholds), dtype=torch.float64)
+    steps = torch.tensor(gx.threshold_range(*config.thresholds, "thumos"), dtype=torch.float64)
     if config.threshold_kind == "absolute":
         return steps
     activations = groups.activations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +19,38 @@ from rich.progress import (
 from rich.table import Table
 
 LINE_EVERY_SECONDS = 10.0  # where there is no terminal to draw a bar on
+UNCUT = 10_000  # columns of what is no terminal: a log can be as wide as its widest line
+
+
+def make_console(stderr: bool = False, quiet: bool = False) -> Console:
+    """Text is printed as it is: names of videos, classes and files come from outside, and what
+    looks like markup or an emoji in them is neither. Nothing is cut where nobody's window ends."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNCUT
+    return Console(
+        stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False, width=width
+    )
+
+
+class SlimTable(Table):
+    """A table without lines between its columns, of which only text is folded where a terminal is
+    too narrow for it: ten tIoU thresholds fit into 80 columns."""
+
+    def __init__(self, title: str | None = None, **options: object):
+        super().__init__(
+            title=title,
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 0),
+            **options,
+        )
+
+    def add_text(self, header: str = "", **options: object) -> None:
+        self.add_column(header, overflow="fold", **options)
+
+    def add_numbers(self, header: str, **options: object) -> None:
+        self.add_column(header, justify="right", no_wrap=True, overflow="fold", **options)
 
 
 class ProgressLine:
@@ -30,12 +64,12 @@ class ProgressLine:
         self._started = self._printed = time.monotonic()
         self._first = done
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
@@ -66,11 +100,11 @@ def map_table(
     rows: Iterable[tuple[str, Sequence[float], float]], iou_thresholds: Sequence[float]
 ) -> Table:
     """Rows of (name, mAP per threshold, average mAP), all in percent."""
-    table = Table(title="mAP (%) at tIoU")
-    table.add_column("")
+    table = SlimTable("mAP (%) at tIoU")
+    table.add_text()
     for threshold in iou_thresholds:
-        table.add_column(f"{threshold:.3g}", justify="right")
-    table.add_column("average", justify="right", style="bold")
+        table.add_numbers(f"{threshold:.3g}")
+    table.add_numbers("mean", style="bold")
     for name, values, average in rows:
         table.add_row(name, *(f"{value:.1f}" for value in values), f"{average:.2f}")
     return table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import fcntl
-import json
 import os
 import platform
 import shlex
@@ -26,6 +25,8 @@ from gaufuse.files import (
     remove_leftovers,
     write_json,
 )
+from gaufuse.write_error import naming
+from gaufuse_ext.annotations import parse_json
 
 FILES = {
     "config.toml": "the resolved configuration; `gaufuse train config.toml` starts the same run",
@@ -98,9 +99,10 @@ def locked(root: str | Path) -> Iterator[None]:
                 f"another run is going on in {root} ({file.read().strip()}): wait for its end, or "
                 "name another folder"
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+        with naming(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
         yield
 
 
@@ -152,7 +154,7 @@ def describe_run(
     starts = []
     if start_epoch:
         try:
-            starts = json.loads(folder.description.read_text())["starts"]
+            starts = parse_json(folder.description.read_text())["starts"]
         except (OSError, ValueError, KeyError, TypeError):
             starts = []  # it only informs
     starts.append(

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-import gaufuse_ext as gx
 from gaufuse import report
 from gaufuse.checkpoint import (
     Checkpoint,
@@ -20,13 +19,22 @@ from gaufuse.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
     prune_checkpoints,
+    replace_evaluations,
     save_checkpoint,
 )
 from gaufuse.config import Config, TargetPhase, dump_config
 from gaufuse.dataset import Batch, Dataset
 from gaufuse.detect import Detections, detect
 from gaufuse.distributed import Share, World
-from gaufuse.evaluation import detection_score, selection_metric, split_off, validation_score
+from gaufuse.divergence import not_finite
+from gaufuse.evaluation import (
+    detection_score,
+    iou_thresholds,
+    is_annotated,
+    selection_metric,
+    split_off,
+    validation_score,
+)
 from gaufuse.files import write_json, write_text
 from gaufuse.labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.losses import SnippetTarget
@@ -68,6 +76,10 @@ class Trainer:
         self.validation = None  # training videos that only choose the epoch
         if config.selection.by == "validation":
             self.training, self.validation = split_off(self.training, config.selection)
+        if config.selection.by == "test" and not is_annotated(self.testing):
+            raise ValueError(
+                'selection.by = "test": no test video has annotations; say "last" or "validation"'
+            )
         self.config = config
         self.folder = folder
         self.device = device
@@ -123,12 +135,16 @@ class Trainer:
         ends = phase_ends(config)
         with (
             RunLog(
-                self.folder if self.world.is_first else None, self.epoch, self.console
+                self.folder if self.world.is_first else None,
+                self.epoch,
+                self.console,
+                [entry["epoch"] for entry in self.evaluations],
             ) as self._log,
             report.ProgressLine(
                 self.console, "training", config.schedule.epochs, self.epoch
             ) as progress,
         ):
+            self._evaluate_if_cut_off(ends)
             while self.epoch < config.schedule.epochs:
                 self.epoch += 1
                 losses = self._train_epoch()
@@ -136,7 +152,8 @@ class Trainer:
                 shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
                 progress.advance(shown)
         metrics = self._write_results()
-        self.console.print(report.map_table(self._table(), metrics["iou_thresholds"]))
+        if is_annotated(self.testing):
+            self.console.print(report.map_table(self._table(), metrics["iou_thresholds"]))
         self.console.print(
             f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoints and log in "
             f"{self.folder.root}",
@@ -174,10 +191,7 @@ class Trainer:
         summed = self.world.sum(torch.stack(list(totals.values())).double()).tolist()
         losses = {name: total / len(order) for name, total in zip(totals, summed, strict=True)}
         if not all(map(math.isfinite, losses.values())):
-            raise RuntimeError(
-                f"the loss is not finite in epoch {epoch}: {losses}; lower the learning rate. "
-                f"{self.folder.checkpoints} holds the last good state"
-            )
+            raise RuntimeError(not_finite(epoch, losses, self.training, self.folder.checkpoints))
         self._log.write(epoch, "losses", losses)
         seconds = time.monotonic() - started
         self._log.scalars(
@@ -204,17 +218,20 @@ class Trainer:
         config, epoch = self.config, self.epoch
         if epoch == config.memory.start:
             self._fill_memory()
-        every = config.schedule.evaluate_every
-        evaluated = epoch in phase_ends or (every > 0 and epoch % every == 0)
-        if evaluated:
-            self._evaluate()
         refresh = refresh_index(config, epoch)
         if refresh is not None:
             self._refresh_labels(refresh)
         if config.schedule.policy == "online":
             self._after_online_epoch()
+        evaluated = self._evaluation_is_due(phase_ends)
         if self.world.is_first and (evaluated or self._checkpoint_is_due()):
             self._save()
+        if evaluated:
+            self._evaluate()
+
+    def _evaluation_is_due(self, phase_ends: set[int]) -> bool:
+        every = self.config.schedule.evaluate_every
+        return self.epoch in phase_ends or (every > 0 and self.epoch % every == 0)
 
     def _checkpoint_is_due(self) -> bool:
         schedule = self.config.schedule
@@ -267,21 +284,34 @@ class Trainer:
 
     def _evaluate(self) -> None:
         detections = detect(self.model, self.testing, self.config, self.device, self.world)
-        score = detection_score(detections, self.testing, self.config)
-        entry = {"epoch": self.epoch, "map": score.map, "average_map": score.average_map}
-        note = ""
+        entry: dict[str, Any] = {"epoch": self.epoch, "map": None, "average_map": None}
+        note = "no mAP, since no test video has annotations"
+        if is_annotated(self.testing):
+            score = detection_score(detections, self.testing, self.config)
+            entry |= {"map": score.map, "average_map": score.average_map}
+            note = f"average mAP {score.average_map:.2f}"
         if self.validation is not None:
             entry["validation"] = validation_score(
                 self.model, self.validation, self.config, self.device, self.world
             )
             metric = selection_metric(self.config.selection, self.validation)
-            note = f", {metric} mAP of the validation videos {entry['validation']:.2f}"
+            note += f", {metric} mAP of the validation videos {entry['validation']:.2f}"
         self.evaluations.append(entry)
         self._detections = (self.epoch, detections)
         self._log.write(self.epoch, "evaluation", {k: v for k, v in entry.items() if k != "epoch"})
-        self.console.print(
-            f"epoch {self.epoch}: average mAP {score.average_map:.2f}{note}", soft_wrap=True
-        )
+        self.console.print(f"epoch {self.epoch}: {note}", soft_wrap=True)
+        if self.world.is_first:
+            self._log.sync()
+            replace_evaluations(
+                checkpoints_in(self.folder.checkpoints)[self.epoch], self.evaluations
+            )
+            self._prune()
+
+    def _evaluate_if_cut_off(self, phase_ends: set[int]) -> None:
+        """A checkpoint is there before its epoch is evaluated: a run may have ended between."""
+        done = {entry["epoch"] for entry in self.evaluations}
+        if self.epoch and self.epoch not in done and self._evaluation_is_due(phase_ends):
+            self._evaluate()
 
     def _chosen(self) -> dict:
         """The evaluation of the epoch that is the run's result so far."""
@@ -294,11 +324,10 @@ class Trainer:
     def _write_results(self) -> dict:
         config, chosen = self.config, self._chosen()
         base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
-        thresholds = gx.threshold_range(*config.evaluation.iou_thresholds)
         metrics = {
             "map": chosen["map"],
             "average_map": chosen["average_map"],
-            "iou_thresholds": [round(threshold, 6) for threshold in thresholds],
+            "iou_thresholds": list(iou_thresholds(config.evaluation)),
             "base_map": base["map"],
             "base_average_map": base["average_map"],
             "protocol": config.evaluation.protocol,
@@ -375,11 +404,14 @@ class Trainer:
                 training=self._training_state(),
             ),
         )
+        self._prune()
+        self._saved_at = time.monotonic()
+
+    def _prune(self) -> None:
         chosen = self._chosen()["epoch"] if self.evaluations else None
         prune_checkpoints(
             self.folder.checkpoints, self.config.schedule.checkpoints_kept, also=chosen
         )
-        self._saved_at = time.monotonic()
 
 
 def _but_root(config: dict) -> dict:

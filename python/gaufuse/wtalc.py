@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gaufuse.safe_load import load_array
-from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.annotations import VideoAnnotation, parse_ground_truth
 
 
 def is_wtalc_folder(path: str | Path) -> bool:
@@ -21,7 +21,17 @@ def load_wtalc_classes(folder: str | Path) -> list[str] | None:
 
 
 def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
-    """Annotations by video, in seconds.
+    """Annotations by video, in seconds, checked like those of JSON.
+
+    Raises:
+        FileNotFoundError, ValueError: as `wtalc_entries`; or a value is none (segments that end
+            before they start, durations that are no numbers, ...).
+    """
+    return parse_ground_truth(wtalc_entries(folder), str(folder))
+
+
+def wtalc_entries(folder: str | Path) -> dict[str, dict]:
+    """What a "database" in JSON would hold.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, or the files do not fit together.
@@ -34,22 +44,45 @@ def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
     lengths = {len(names), len(subsets), len(segments), len(labels), len(durations)}
     if len(lengths) != 1:
         raise ValueError(f"{folder}: the annotation files describe different numbers of videos")
-    videos = {}
+    videos: dict[str, dict] = {}
     for name, subset, pairs, own, duration in zip(
-        names, subsets, segments, labels, durations, strict=True
+        map(_text, names), subsets, segments, labels, durations, strict=True
     ):
+        if name in videos:
+            raise ValueError(f"{folder}: video {name!r} occurs twice in videoname.npy")
+        pairs, own = (_as_list(folder, name, values) for values in (pairs, own))
         if len(pairs) != len(own):
-            raise ValueError(f"{folder}: video {_text(name)!r} has segments without labels")
-        if _text(name) in videos:
-            raise ValueError(f"{folder}: video {_text(name)!r} occurs twice in videoname.npy")
-        videos[_text(name)] = VideoAnnotation(
-            np.array(pairs, dtype=np.float64).reshape(-1, 2),
-            [_text(label) for label in own],
-            np.ones(len(own)),
-            _text(subset),
-            float(np.ravel(duration)[0]),
-        )
+            raise ValueError(
+                f"{folder}: video {name!r} has {len(pairs)} segments and {len(own)} labels"
+            )
+        videos[name] = {
+            "subset": _text(subset),
+            "duration": _only(duration),
+            "annotations": [
+                {"segment": _plain(pair), "label": _plain(label)}
+                for pair, label in zip(pairs, own, strict=True)
+            ],
+        }
     return videos
+
+
+def _as_list(folder: Path, name: str, values: object) -> list:
+    if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) == 0:
+        raise ValueError(f"{folder}: video {name!r} has {values!r} for a list")
+    return list(values)
+
+
+def _only(value: object) -> object:
+    """The number in an array of one; anything else is not a number, which is found out later."""
+    values = np.ravel(np.asarray(value, dtype=object))
+    return values[0] if len(values) == 1 else value
+
+
+def _plain(value: object) -> object:
+    """What JSON would hold."""
+    if isinstance(value, np.ndarray):
+        return [_plain(x) for x in value.tolist()] if value.ndim else _plain(value.item())
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gaufuse.write_error import naming
+
 EXPLANATION = """\
 time: median of one call. per group: time / groups. moved: input read once and output written, a
 second; of copy: as a share of what copy_ of a big tensor moves here (above 100%: it was in the
@@ -69,7 +71,8 @@ def save_plot(report: dict, path: str | Path) -> None:
     )
     on_cpu = ", one thread" if report["device"] == "cpu" else ""
     figure.suptitle(f"{_machine(report).splitlines()[0]}{on_cpu}")
-    figure.savefig(path, dpi=120)
+    with naming(path):
+        figure.savefig(path, dpi=120)
 
 
 def _machine(report: dict) -> str:

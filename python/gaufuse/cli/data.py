@@ -13,11 +13,12 @@ import argparse
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gaufuse.data_check import DataReport, check_data
 from gaufuse.files import write_json
+from gaufuse.report import SlimTable, make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(stderr=options.json == "-")
+    console = make_console(stderr=options.json == "-")
     report = check_data(options.folder, console)
     console.print(_summary(report))
     console.print(_classes(report))
@@ -46,10 +47,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _summary(report: DataReport) -> Table:
     kinds = ", ".join(f"{count} {dtype}" for dtype, count in report.dtypes.items()) or "no"
-    table = Table(title=report.name, caption=f"{report.feature_dim} dimensions; {kinds} files")
-    table.add_column("subset")
+    table = SlimTable(report.name, caption=f"{report.feature_dim} dimensions; {kinds} files")
+    table.add_text("subset")
     for column in ("videos", "segments", "snippets"):
-        table.add_column(column, justify="right")
+        table.add_numbers(column)
     for subset, videos in report.videos.items():
         counts = (videos, report.segments.get(subset, 0), report.snippets.get(subset, 0))
         table.add_row(subset, *(f"{count:,}" for count in counts))
@@ -58,21 +59,21 @@ def _summary(report: DataReport) -> Table:
 
 def _classes(report: DataReport) -> Table:
     subsets = list(next(iter(report.class_videos.values())))
-    table = Table(title="videos per class")
-    table.add_column("class")
+    table = SlimTable("videos per class")
+    table.add_text("class")
     for subset in subsets:
-        table.add_column(subset, justify="right")
+        table.add_numbers(subset)
     for label, counts in report.class_videos.items():
         table.add_row(label, *(str(counts[subset]) for subset in subsets))
     return table
 
 
 def _problems(report: DataReport) -> Table:
-    table = Table(title="problems")
+    table = SlimTable("problems")
     for column in ("", "what", "how many", "first"):
-        table.add_column(column)
+        table.add_text(column)
     for problem in sorted(report.problems, key=lambda problem: not problem.fatal):
-        grade = "[red]error[/red]" if problem.fatal else "[yellow]warning[/yellow]"
+        grade = Text("error", style="red") if problem.fatal else Text("warning", style="yellow")
         first = f"{problem.videos[0]}: {problem.detail}" if problem.detail else problem.videos[0]
         table.add_row(grade, problem.kind, str(len(problem.videos)), first)
     return table

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-
 from gaufuse.authors_checkpoint import build_model, check_fits, load_weights
 from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
 from gaufuse.detect import detect
-from gaufuse.evaluation import detection_score
+from gaufuse.evaluation import detection_score, is_annotated
 from gaufuse.files import write_json
+from gaufuse.report import make_console
 
 PRESET = "thumos14_release"
 
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    console = Console()
+    console = make_console()
     weights = load_weights(options.checkpoint)
     if options.set and options.config is None and weights.config is not None:
         raise ValueError("--set changes settings of --config: name one")
@@ -60,8 +59,8 @@ def run(options: argparse.Namespace) -> None:
     )
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
-    score = ""
-    if any(entry.labels for entry in subset.annotations.values()):
+    score = ", no mAP, since none of them has annotations"
+    if is_annotated(subset):
         value = detection_score(results, subset, config).average_map
         score = f", average mAP {value:.2f} ({config.evaluation.protocol} protocol)"
     console.print(

@@ -1,12 +1,17 @@
 """Mean average precision of detections.
 
-PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON or a W-TALC annotation folder; JSON
-may be gzip. Without --subset, where the predictions lie in one subset of the ground truth, that one
-is used.
+PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON, a W-TALC annotation folder, or a data
+set folder; JSON may be gzip. Without --subset, where the predictions lie in one subset of the
+ground truth, that one is used.
 
   gaufuse evaluate runs/first/predictions.json data/annotations.json --subset testing
   gaufuse evaluate detections.json.gz Thumos14reduced-Annotations --protocol thumos \\
       --ambiguous Thumos14reduced-Annotations/Ambiguous_test.txt --subset test --json -
+  gaufuse evaluate by_class_id.json gt.json --label-map classes.txt --iou-thresholds 0.5:0.05:0.95
+
+first:step:last are the numbers of the protocol's own scripts: numpy.linspace for activitynet,
+numpy.arange for thumos. A --label-map is JSON ({"0": "Diving"}, {"Diving": 0} or ["Diving", ...])
+or text (a line "0 Diving" for each class, or names alone, counted from 0).
 """
 
 from __future__ import annotations
@@ -16,14 +21,19 @@ import json
 import sys
 
 from rich.console import Console
-from rich.table import Table
 
 import gaufuse_ext as gx
 from gaufuse.annotation_sources import load_any_ground_truth
-from gaufuse.cli.options import parse_thresholds
+from gaufuse.cli.options import check_thresholds
 from gaufuse.files import write_json
-from gaufuse.report import map_table
-from gaufuse_ext.annotations import VideoAnnotation, load_predictions
+from gaufuse.report import make_console, map_table
+from gaufuse_ext.annotations import VideoAnnotation, choose_subset, load_predictions
+from gaufuse_ext.class_names import load_label_map, with_names
+from gaufuse_ext.detection_map import UNKNOWN_VIDEOS
+from gaufuse_ext.name_templates import by_own_names
+from gaufuse_ext.thresholds import PROTOCOLS
+
+SHOWN_CLASSES = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,57 +41,122 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ground_truth", metavar="GROUND_TRUTH")
     parser.add_argument(
         "--protocol",
-        choices=("activitynet", "thumos"),
+        choices=PROTOCOLS,
         default="activitynet",
         help="activitynet: seconds, real-valued IoU; thumos: W-TALC's, in snippets "
         "(default %(default)s)",
     )
     parser.add_argument(
         "--iou-thresholds",
-        type=parse_thresholds,
-        default=parse_thresholds("0.1:0.1:0.7"),
+        type=check_thresholds,
+        default="0.1:0.1:0.7",
         metavar="FIRST:STEP:LAST",
-        help="tIoU thresholds, or numbers with commas (default 0.1:0.1:0.7)",
+        help="tIoU thresholds, or numbers with commas (default %(default)s)",
     )
     parser.add_argument("--subset", metavar="NAME", help="evaluate on this subset")
     parser.add_argument(
+        "--unknown-videos",
+        choices=UNKNOWN_VIDEOS,
+        default="ignore",
+        help="predictions in videos without ground truth: left out, or counted as false positives, "
+        "as in the official ActivityNet evaluation (default %(default)s)",
+    )
+    parser.add_argument(
+        "--label-map", metavar="FILE", help="names of class ids, for labels that are ids"
+    )
+    parser.add_argument(
         "--ambiguous", metavar="FILE", help="THUMOS14's Ambiguous_test.txt (thumos protocol)"
+    )
+    parser.add_argument(
+        "--template",
+        default="{video}",
+        help="names of the predictions' videos, made of the ground truth's, such as v_{video}",
+    )
+    parser.add_argument(
+        "--annotation-template",
+        default="{video}",
+        help="names of the ground truth's videos, made of the predictions', such as v_{video}",
     )
     parser.add_argument("--per-class", action="store_true", help="print each class, too")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - for stdout")
 
 
 def run(options: argparse.Namespace) -> None:
-    console = Console(stderr=options.json == "-")
+    console = make_console(stderr=options.json == "-")
     predictions = load_predictions(options.predictions)
-    truth = load_any_ground_truth(options.ground_truth, options.subset)
+    everything = load_any_ground_truth(options.ground_truth)
+    predictions = by_own_names(predictions, options.template, options.predictions, "--template")
+    everything = by_own_names(
+        everything, options.annotation_template, options.ground_truth, "--annotation-template"
+    )
+    if options.label_map is not None:
+        names = load_label_map(options.label_map)
+        predictions = with_names(predictions, names, all_of=options.predictions)
+        everything = with_names(everything, names)
     if options.subset is None:
-        truth = _only_subset_touched(truth, predictions, console)
+        truth = _only_subset_touched(everything, predictions, console)
+    else:
+        truth = choose_subset(everything, options.subset, options.ground_truth)
     result = gx.detection_map(
         {"results": predictions},
         {"database": truth},
         options.iou_thresholds,
         options.protocol,
         ambiguous=options.ambiguous,
+        unknown_videos=options.unknown_videos,
+        classes={label for entry in everything.values() for label in entry.labels},
     )
-    if result.ignored_videos:
-        console.print(
-            f"{result.ignored_videos} videos with predictions have no ground truth: left out"
-        )
+    _say_what_matched_nothing(console, result)
     _print(console, result, options)
     if options.json:
-        _write(options.json, result, options)
+        _write(options.json, result, options, _subset_of(truth))
 
 
 def _only_subset_touched(
     truth: dict[str, VideoAnnotation], predictions: dict, console: Console
 ) -> dict[str, VideoAnnotation]:
     touched = {truth[video].subset for video in predictions if video in truth}
+    if len(touched) > 1:
+        names = ", ".join(sorted(map(str, touched)))
+        console.print(
+            f"predictions are for videos of several subsets ({names}): evaluated on all the ground "
+            "truth; name one with --subset",
+            soft_wrap=True,
+        )
     if len(touched) != 1 or touched == {video.subset for video in truth.values()}:
         return truth
     (subset,) = touched
     console.print(f"all predictions are for subset {subset!r}: evaluated on that one")
     return {video: entry for video, entry in truth.items() if entry.subset == subset}
+
+
+def _subset_of(truth: dict[str, VideoAnnotation]) -> str | None:
+    """What was evaluated on, where that is one subset."""
+    subsets = {entry.subset for entry in truth.values()}
+    return subsets.pop() if len(subsets) == 1 else None
+
+
+def _say_what_matched_nothing(console: Console, result: gx.DetectionMap) -> None:
+    videos = result.ignored_videos + result.counted_videos
+    if videos:
+        done = "false positives" if result.unknown_videos == "count" else "left out"
+        console.print(
+            f"{videos} videos with predictions have no ground truth: {done} "
+            f"(--unknown-videos {result.unknown_videos})",
+            soft_wrap=True,
+        )
+    if result.unknown_classes:
+        shown = [
+            f"{label!r} ({count})"
+            for label, count in list(result.unknown_classes.items())[:SHOWN_CLASSES]
+        ]
+        more = len(result.unknown_classes) - len(shown)
+        console.print(
+            f"{sum(result.unknown_classes.values())} predictions are of classes that the ground "
+            f"truth does not have, and count nowhere: {', '.join(shown)}"
+            + (f" and {more} classes more" if more else ""),
+            soft_wrap=True,
+        )
 
 
 def _print(console: Console, result: gx.DetectionMap, options: argparse.Namespace) -> None:
@@ -91,20 +166,25 @@ def _print(console: Console, result: gx.DetectionMap, options: argparse.Namespac
             (name, values, values.mean())
             for name, values in zip(result.classes, result.per_class, strict=True)
         ] + rows
-    table: Table = map_table(rows, result.iou_thresholds)
+    table = map_table(rows, result.iou_thresholds)
     table.caption = f"{options.protocol} protocol"
     console.print(table)
 
 
-def _write(target: str, result: gx.DetectionMap, options: argparse.Namespace) -> None:
+def _write(
+    target: str, result: gx.DetectionMap, options: argparse.Namespace, subset: str | None
+) -> None:
     value = {
         "map": result.map.tolist(),
         "average_map": result.average_map,
-        "iou_thresholds": [round(threshold, 6) for threshold in result.iou_thresholds.tolist()],
+        "iou_thresholds": result.iou_thresholds.tolist(),
         "protocol": options.protocol,
-        "subset": options.subset,
+        "subset": subset,
+        "unknown_videos": result.unknown_videos,
         "per_class": dict(zip(result.classes, result.per_class.tolist(), strict=True)),
         "ignored_videos": result.ignored_videos,
+        "counted_videos": result.counted_videos,
+        "unknown_classes": result.unknown_classes,
     }
     if target == "-":
         json.dump(value, sys.stdout, indent=1)

@@ -19,8 +19,10 @@ from rich.console import Console
 import gaufuse_ext as gx
 from gaufuse.cli.options import add_fusion, fuse_groups
 from gaufuse.files import write_json
+from gaufuse.report import make_console
 from gaufuse.segment_groups import SegmentGroups, group_segments
 from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.class_names import few, load_label_map, with_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Gaussian weighted fusion, or NMS at --threshold (default %(default)s)",
     )
     parser.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help="names of class ids, for labels that are ids (`gaufuse evaluate --help`)",
+    )
+    parser.add_argument(
         "--top", type=int, metavar="N", help="keep the N best detections of each video"
     )
     add_fusion(parser, temperature=0.2)
@@ -41,7 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     if options.top is not None and options.top < 1:
         raise ValueError(f"--top must be at least 1, got {options.top}")
-    detections = pool([load_predictions(path) for path in options.predictions])
+    console = make_console()
+    sources = [load_predictions(path) for path in options.predictions]
+    if options.label_map is not None:
+        names = load_label_map(options.label_map)
+        sources = [
+            with_names(source, names, all_of=path)
+            for path, source in zip(options.predictions, sources, strict=True)
+        ]
+    _say_nothing_in_common(console, options.predictions, sources)
+    detections = pool(sources)
     before = sum(len(entry.labels) for entry in detections.values())
     results: dict[str, list[dict]] = {video: [] for video in detections}
     for groups in group_segments(detections):
@@ -52,7 +68,29 @@ def run(options: argparse.Namespace) -> None:
         results[video] = entries[: options.top]
     write_json(options.output, {"version": "gaufuse", "results": results})
     after = sum(map(len, results.values()))
-    Console().print(f"{before} detections in, {after} out: {options.output}")
+    console.print(f"{before} detections in, {after} out: {options.output}", soft_wrap=True)
+
+
+def _say_nothing_in_common(
+    console: Console, paths: list[str], sources: list[dict[str, Segments]]
+) -> None:
+    """Segments of one class in one video are fused: models that name classes or videos in different
+    ways would only be put side by side."""
+    for path, other in zip(paths[1:], sources[1:], strict=True):
+        for what, ours, theirs in (
+            ("video", set(sources[0]), set(other)),
+            ("class", _classes(sources[0]), _classes(other)),
+        ):
+            if ours and theirs and not ours & theirs:
+                console.print(
+                    f"warning: {path} has no {what} in common with {paths[0]}, so nothing of the "
+                    f"two is fused: {few(sorted(theirs))}; {few(sorted(ours))}",
+                    soft_wrap=True,
+                )
+
+
+def _classes(detections: dict[str, Segments]) -> set[str]:
+    return {label for entry in detections.values() for label in entry.labels}
 
 
 def pool(sources: list[dict[str, Segments]]) -> dict[str, Segments]:

@@ -10,9 +10,9 @@ import json
 import platform
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from gaufuse.report import make_console
 from gaufuse_ext import build_info
 
 
@@ -28,8 +28,10 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(info, indent=1))
         return
-    table = Table(show_header=False)
+    table = Table(show_header=False, box=None)
+    table.add_column(overflow="fold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in info.items():
         shown = ", ".join(value) if isinstance(value, list) else str(value)
         table.add_row(name.replace("_", " "), shown or "none")
-    Console().print(table)
+    make_console().print(table)

@@ -4,39 +4,68 @@ INPUT is ActivityNet-style JSON of scored segments (plain or gzip), or a folder 
 sequences <video>.npy (snippets x classes), with --classes. Segments are fused (Gaussian weighted
 fusion), then LinPro turns the instances into snippet labels.
 
+Activation sequences become labels as in training: by [labels] and [linpro] of --config, a preset,
+or the config.toml of a run. Of segments, [linpro] alone is used; their fusion is set here.
+
 OUT ending in .npz is one archive: an array (snippets x classes) per video, and "classes". Any other
-OUT is a folder of <video>.npy with labels.json, which names classes and videos.
+OUT is a folder of <video>.npy with labels.json, which names classes, videos and settings.
 
   gaufuse label proposals.json.gz -o labels.npz --annotations gt.json
-  gaufuse label cas/ --classes classes.txt -o labels/
+  gaufuse label cas/ --classes classes.txt -o labels/ --config runs/first/config.toml
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.annotation_sources import load_any_ground_truth
 from gaufuse.cli.options import (
     add_fusion,
     add_linpro,
+    add_settings,
     fuse_groups,
-    linpro_options,
+    linpro_given,
     parse_thresholds,
 )
-from gaufuse.files import ensure_writable_folder, write_atomically, write_json
-from gaufuse.report import ProgressLine
-from gaufuse.safe_load import load_array
+from gaufuse.config import Config, load_config
+from gaufuse.label_annotations import SNIPPET_SECONDS, LabelAnnotations
+from gaufuse.label_files import activation_files, check_output, read_activations, write_labels
+from gaufuse.label_pipeline import labels_of, temperature_at
+from gaufuse.name_lists import read_class_names
+from gaufuse.postprocess import Groups
+from gaufuse.report import ProgressLine, make_console
 from gaufuse.segment_groups import group_segments
+from gaufuse.video_names import check_safe_names
 from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
+from gaufuse_ext.name_templates import by_own_names
 
 MOST_LABELS = 1 << 22  # padded labels at a time
+PRESET = "thumos14"
+SEGMENT_TEMPERATURE = 0.2  # of scores that are no contrasts of activations
+
+T = TypeVar("T")
+Labels = dict[str, np.ndarray]  # (T, C) float32 by video
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is written."""
+
+    labels: Labels
+    classes: list[str]
+    status: Counter[str]  # groups by how they ended
+    settings: dict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", required=True, metavar="OUT", help="folder, or .npz")
     parser.add_argument(
         "--annotations",
+        type=Path,
         metavar="FILE",
-        help="ground truth (JSON or W-TALC folder): labels only for the classes of each video, and "
-        "durations where it has them",
+        help="ground truth (JSON, W-TALC folder, data set folder): labels only for the classes of "
+        "each video, and durations where it has them",
+    )
+    parser.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help="names of class ids, for segments whose labels are ids (`gaufuse evaluate --help`)",
     )
     parser.add_argument(
         "--classes", metavar="FILE", help="class names, one a line, in the order of the columns"
@@ -54,56 +89,179 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snippet-seconds",
         type=float,
-        default=0.64,
-        help="length of a snippet; 16 frames at 25 a second by default",
+        help=f"length of a snippet (default: the data set's of --annotations, else "
+        f"{SNIPPET_SECONDS}: 16 frames at 25 a second)",
     )
-    add_fusion(parser, temperature=0.2)
+    parser.add_argument(
+        "--template",
+        default="{video}",
+        help="names of INPUT's videos, made of those in --annotations, such as v_{video}",
+    )
+    parser.add_argument(
+        "--annotation-template",
+        default="{video}",
+        help="names in --annotations, made of those of INPUT's videos, such as v_{video}",
+    )
+    parser.add_argument(
+        "--config", default=PRESET, help="TOML file, or preset, for [labels] and [linpro]"
+    )
+    add_settings(parser, "change a setting of --config; may be given several times")
+    add_fusion(parser, temperature=None)
     parser.add_argument("--no-fusion", action="store_true", help="take the segments as they are")
     group = parser.add_argument_group("activation sequences")
     group.add_argument(
         "--cas-thresholds",
-        type=parse_thresholds,
-        default=parse_thresholds("0.001:0.002:0.039"),
+        type=_range,
         metavar="FIRST:STEP:LAST",
-        help="thresholds of the proposals (default 0.001:0.002:0.039)",
+        help="thresholds of the proposals (default: the configuration's)",
+    )
+    group.add_argument(
+        "--refresh",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the temperature is that of training's N-th refresh (default %(default)s)",
     )
     add_linpro(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    if not 0.0 < options.snippet_seconds < math.inf:
-        raise ValueError(f"--snippet-seconds must be positive, got {options.snippet_seconds}")
-    console = Console()
-    truth = load_any_ground_truth(options.annotations) if options.annotations else None
-    classes = _read_classes(options.classes) if options.classes else None
-    if Path(options.input).is_dir():
-        if classes is None:
-            raise ValueError("a folder of activation sequences needs --classes")
-        detections, lengths = _proposals_of_folder(Path(options.input), classes, options)
+    seconds = options.snippet_seconds
+    if seconds is not None and not 0.0 < seconds < math.inf:
+        raise ValueError(f"--snippet-seconds must be positive, got {seconds}")
+    if options.refresh < 1:
+        raise ValueError(f"--refresh counts from 1, got {options.refresh}")
+    console = make_console()
+    config = _configuration(options)
+    truth = None
+    if options.annotations:
+        truth = LabelAnnotations.load(options.annotations, options.annotation_template)
+    classes = read_class_names(options.classes) if options.classes else None
+    folder = Path(options.input).is_dir()
+    if folder and classes is None:
+        raise ValueError("a folder of activation sequences needs --classes")
+    if folder and options.no_fusion:
+        raise ValueError("--no-fusion is for segments: INPUT is a folder of activations")
+    if folder:
+        made = _of_activations(truth, classes, config, options, console)
     else:
-        detections = load_predictions(options.input)
-        detections = _in_snippets(detections, options.snippet_seconds)
-        lengths = _lengths(detections, truth, options.snippet_seconds)
-    if truth is not None:
-        detections = {video: _known(entry, video, truth) for video, entry in detections.items()}
-    classes = classes or sorted({label for entry in detections.values() for label in entry.labels})
-    labels, status = _make(detections, lengths, classes, options, console)
-    _write(Path(options.output), labels, classes, options)
-    counts = ", ".join(f"{count} {name}" for name, count in status.items())
+        made = _of_segments(truth, classes, config, options, console)
+    write_labels(Path(options.output), made.labels, made.classes, made.settings)
+    counts = ", ".join(f"{count} {name}" for name, count in made.status.items())
     console.print(
-        f"labels of {len(labels)} videos ({counts or 'no'} groups of a class and a video): "
-        f"{options.output}"
+        f"labels of {len(made.labels)} videos ({counts or 'no'} groups of a class and a video): "
+        f"{options.output}",
+        soft_wrap=True,
     )
 
 
-def _make(
+def _configuration(options: argparse.Namespace) -> Config:
+    """--config with what the other options change."""
+    changes = [f"linpro.{name}={value}" for name, value in linpro_given(options).items()]
+    given = {
+        "temperature": None if options.temperature is None else [options.temperature],
+        "fusion_overlap": options.overlap,
+        "fusion_threshold": options.threshold,
+        "thresholds": options.cas_thresholds,
+    }
+    changes += [f"labels.{name}={value}" for name, value in given.items() if value is not None]
+    return load_config(options.config, [*options.set, *changes])
+
+
+def _of_activations(
+    truth: LabelAnnotations | None,
+    classes: list[str],
+    config: Config,
+    options: argparse.Namespace,
+    console: Console,
+) -> Made:
+    temperature = temperature_at(config.labels, options.refresh - 1)
+    files = _named(activation_files(Path(options.input)), options)
+    files = _annotated(files, truth, classes, options, console)
+    check_output(Path(options.output), list(files))
+    status: Counter[str] = Counter()
+    labels: Labels = {}
+    with ProgressLine(console, "labels", len(files)) as line:
+        for video, path in files.items():
+            cas = read_activations(path, classes)
+            labels[video] = np.zeros(cas.shape, dtype=np.float32)
+            known = set(classes) if truth is None else set(truth.videos[video].labels)
+            columns = [c for c, name in enumerate(classes) if name in known]
+            if columns:
+                groups = _groups(cas, columns)
+                _, solved = labels_of(groups, config.labels, config.linpro, temperature)
+                labels[video][:, columns] = solved.labels.numpy().T
+                status.update(map(str, solved.status))
+            line.advance()
+    settings = {
+        "labels": config.labels.model_dump(mode="json") | {"temperature": temperature},
+        "linpro": config.linpro.model_dump(),
+    }
+    return Made(labels, classes, status, settings)
+
+
+def _groups(cas: np.ndarray, columns: list[int]) -> Groups:
+    """Those classes of one video (T, C). How sure a model is that the video shows them is not
+    known: they are taken to be there."""
+    dtype = np.float64 if cas.dtype.itemsize >= 8 else np.float32  # training's
+    activations = torch.from_numpy(np.ascontiguousarray(cas[:, columns].T, dtype=dtype))
+    count, length = activations.shape
+    return Groups(
+        video=torch.zeros(count, dtype=torch.int64),
+        label=torch.tensor(columns),
+        score=activations.new_ones(count),
+        activations=activations,
+        lengths=torch.full((count,), length),
+    )
+
+
+def _of_segments(
+    truth: LabelAnnotations | None,
+    classes: list[str] | None,
+    config: Config,
+    options: argparse.Namespace,
+    console: Console,
+) -> Made:
+    detections = _named(load_predictions(options.input), options)
+    if options.label_map is not None:
+        detections = with_names(detections, load_label_map(options.label_map), all_of=options.input)
+    if truth is not None:
+        _say_unknown_classes(console, detections, truth)
+    found = sorted({label for entry in detections.values() for label in entry.labels})
+    detections = _annotated(detections, truth, found, options, console)
+    check_output(Path(options.output), list(detections))
+    seconds = {video: _snippet_seconds(video, truth, options) for video in detections}
+    detections = {
+        # A boundary that was a whole snippet must stay one: 3 * 0.64 / 0.64 is not always 3.
+        video: replace(entry, segments=np.round(entry.segments / seconds[video], 6))
+        for video, entry in detections.items()
+    }
+    lengths = _lengths(detections, truth, seconds)
+    _note_late_segments(detections, lengths, console)
+    if truth is not None:
+        detections = {
+            video: _of_classes(entry, set(truth.videos[video].labels))
+            for video, entry in detections.items()
+        }
+    classes = classes or sorted({label for entry in detections.values() for label in entry.labels})
+    labels, status = _solve(detections, lengths, classes, config, options, console)
+    different = set(seconds.values())
+    settings = {
+        "snippet_seconds": different.pop() if len(different) == 1 else seconds,
+        "linpro": config.linpro.model_dump(),
+    }
+    return Made(labels, classes, status, settings)
+
+
+def _solve(
     detections: dict[str, Segments],
     lengths: dict[str, int],
     classes: list[str],
+    config: Config,
     options: argparse.Namespace,
     console: Console,
-) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Labels (T, C) float32 by video, and how many groups ended in which status."""
+) -> tuple[Labels, Counter[str]]:
+    """Labels by video, and how many groups ended in which status."""
     column = {name: c for c, name in enumerate(classes)}
     unknown = {x for entry in detections.values() for x in entry.labels} - set(column)
     if unknown:
@@ -114,12 +272,12 @@ def _make(
         video: np.zeros((length, len(classes)), dtype=np.float32)
         for video, length in lengths.items()
     }
-    status: dict[str, int] = {}
+    status: Counter[str] = Counter()
     total = sum(len(dict.fromkeys(entry.labels)) for entry in detections.values())
     with ProgressLine(console, "labels", total) as line:
         for groups in group_segments(detections):
             if not options.no_fusion:
-                groups = fuse_groups(groups, options)
+                groups = fuse_groups(groups, _fusion(options))
             own = [lengths[video] for video in groups.videos]
             at_once = max(1, MOST_LABELS // max(1, *own))
             for first in range(0, len(own), at_once):
@@ -130,7 +288,7 @@ def _make(
                     max(own[part]),
                     groups.counts[part],
                     lengths=own[part],
-                    **linpro_options(options),
+                    **config.linpro.model_dump(),
                 )
                 for video, label, values, ended in zip(
                     groups.videos[part],
@@ -140,90 +298,128 @@ def _make(
                     strict=True,
                 ):
                     labels[video][:, column[label]] = values[: lengths[video]]
-                    status[str(ended)] = status.get(str(ended), 0) + 1
+                    status[str(ended)] += 1
                     line.advance()
     return labels, status
 
 
-def _in_snippets(detections: dict[str, Segments], seconds: float) -> dict[str, Segments]:
-    # A boundary that was a whole snippet must stay one: 3 * 0.64 / 0.64 is not always 3.
-    return {
-        video: Segments(np.round(entry.segments / seconds, 6), entry.labels, entry.scores)
-        for video, entry in detections.items()
-    }
+def _fusion(options: argparse.Namespace) -> argparse.Namespace:
+    """The fusion's options with the defaults that suit the scores of detections."""
+    defaults = {"temperature": SEGMENT_TEMPERATURE, "overlap": "candidate", "threshold": 0.25}
+    given = {name: getattr(options, name) for name in defaults}
+    return argparse.Namespace(
+        **defaults | {name: value for name, value in given.items() if value is not None}
+    )
 
 
-def _lengths(detections: dict[str, Segments], truth: dict | None, seconds: float) -> dict[str, int]:
+def _named(items: Mapping[str, T], options: argparse.Namespace) -> dict[str, T]:
+    """By the videos' own names.
+
+    Raises:
+        ValueError: a name that --template did not make, or that cannot be a file's.
+    """
+    named = by_own_names(items, options.template, options.input, "--template")
+    check_safe_names(named, options.input)
+    return named
+
+
+def _annotated(
+    items: dict[str, T],
+    truth: LabelAnnotations | None,
+    classes: Collection[str],
+    options: argparse.Namespace,
+    console: Console,
+) -> dict[str, T]:
+    """The videos that have annotations; says which have none, and which classes are not found."""
+    if truth is None:
+        return items
+    absent = set(truth.check_names(list(items), options.input))
+    kept = {video: item for video, item in items.items() if video not in absent}
+    if absent:
+        _say(console, f"left out, without annotations: {few(sorted(absent))}", len(absent))
+    unlabelled = [video for video in kept if not truth.videos[video].labels]
+    if unlabelled:
+        _say(
+            console,
+            f"annotated with no class, all labels zero: {few(unlabelled)}",
+            len(unlabelled),
+        )
+    unknown = truth.check_classes(kept, classes)
+    if unknown:
+        _say(
+            console,
+            f"classes of the annotations are not in the input: {few(unknown)}",
+            len(unknown),
+        )
+    return kept
+
+
+def _snippet_seconds(
+    video: str, truth: LabelAnnotations | None, options: argparse.Namespace
+) -> float:
+    if options.snippet_seconds is not None:
+        return options.snippet_seconds
+    own = None if truth is None else truth.own_seconds.get(video)
+    return SNIPPET_SECONDS if own is None else own
+
+
+def _lengths(
+    detections: dict[str, Segments], truth: LabelAnnotations | None, seconds: dict[str, float]
+) -> dict[str, int]:
     """Snippets of each video: by its duration, else up to its last segment's end."""
     lengths = {}
     for video, entry in detections.items():
-        duration = truth[video].duration if truth is not None and video in truth else None
-        last = float(entry.segments.max()) if len(entry.segments) else 0.0
-        lengths[video] = math.ceil(last if duration is None else duration / seconds)
+        known = None if truth is None else truth.num_snippets(video, seconds[video])
+        if known is None:
+            known = math.ceil(entry.segments.max()) if len(entry.segments) else 0
+        lengths[video] = max(0, known)
     return lengths
 
 
-def _known(entry: Segments, video: str, truth: dict) -> Segments:
-    own = set(truth[video].labels) if video in truth else set()
-    keep = np.array([label in own for label in entry.labels], dtype=bool)
-    labels = [label for label in entry.labels if label in own]
+def _note_late_segments(
+    detections: dict[str, Segments], lengths: dict[str, int], console: Console
+) -> None:
+    late = [v for v, entry in detections.items() if (entry.segments[:, 0] >= lengths[v]).any()]
+    if late:
+        _say(console, f"with segments past their end, which label nothing: {few(late)}", len(late))
+
+
+def _of_classes(entry: Segments, classes: set[str]) -> Segments:
+    keep = np.array([label in classes for label in entry.labels], dtype=bool)
+    labels = [label for label in entry.labels if label in classes]
     return Segments(entry.segments[keep], labels, entry.scores[keep])
 
 
-def _proposals_of_folder(
-    folder: Path, classes: list[str], options: argparse.Namespace
-) -> tuple[dict[str, Segments], dict[str, int]]:
-    """Proposals of every activation sequence, scored by outer-inner contrast."""
-    paths = sorted(folder.glob("*.npy"))
-    if not paths:
-        raise FileNotFoundError(f"{folder} holds no <video>.npy")
-    detections, lengths = {}, {}
-    for path in paths:
-        cas = load_array(path)
-        if cas.ndim != 2 or cas.shape[1] != len(classes) or cas.dtype.kind != "f":
-            raise ValueError(
-                f"{path} must hold floats of shape (snippets, {len(classes)}), got {cas.dtype} "
-                f"{cas.shape}"
-            )
-        try:
-            found = gx.threshold_proposals(
-                torch.from_numpy(np.ascontiguousarray(cas.T, dtype=np.float64)),
-                options.cas_thresholds,
-            )
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        counts = found.counts.tolist()
-        detections[path.stem] = Segments(
-            np.concatenate([found.segments[c, :n].numpy() for c, n in enumerate(counts)]),
-            [classes[c] for c, n in enumerate(counts) for _ in range(n)],
-            np.concatenate([found.scores[c, :n].numpy() for c, n in enumerate(counts)]),
-        )
-        lengths[path.stem] = len(cas)
-    return detections, lengths
+def _range(text: str) -> list[float]:
+    """first:step:last; also one number, or several that are evenly apart."""
+    numbers = parse_thresholds(text)
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1.0
+    even = [numbers[0] + i * step for i in range(len(numbers))]
+    if step <= 0.0 or not np.allclose(numbers, even, rtol=0.0, atol=1e-9):
+        raise argparse.ArgumentTypeError(f"must be evenly apart and rise, got {text!r}")
+    if ":" in text:
+        return [float(number) for number in text.split(":")]
+    return [numbers[0], step, numbers[-1]]
 
 
-def _read_classes(path: str) -> list[str]:
-    classes = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
-    if not classes or len(set(classes)) != len(classes):
-        raise ValueError(f"{path} must name different classes, one a line")
-    return classes
-
-
-def _write(
-    output: Path, labels: dict[str, np.ndarray], classes: list[str], options: argparse.Namespace
+def _say_unknown_classes(
+    console: Console, detections: dict[str, Segments], truth: LabelAnnotations
 ) -> None:
-    if output.suffix == ".npz":
-        ensure_writable_folder(output.parent)
-        arrays = {"classes": np.array(classes), **labels}
-        write_atomically(output, lambda file: np.savez_compressed(file, **arrays))
-        return
-    ensure_writable_folder(output)
-    for video, values in labels.items():
-        write_atomically(output / f"{video}.npy", lambda file, values=values: np.save(file, values))
-    index = {
-        "classes": classes,
-        "snippet_seconds": options.snippet_seconds,
-        "linpro": linpro_options(options),
-        "videos": {video: len(values) for video, values in labels.items()},
-    }
-    write_json(output / "labels.json", index)
+    """Such segments make no labels, whatever their scores.
+
+    Raises:
+        ValueError: all are such.
+    """
+    truth.check_names(list(detections), "the input")
+    known = {label for entry in truth.videos.values() for label in entry.labels}
+    unknown = unknown_classes(detections, known)
+    if unknown:
+        console.print(
+            f"left out: {sum(unknown.values())} segments of classes that {len(truth.videos)} "
+            f"annotated videos never show: {few(unknown)}",
+            soft_wrap=True,
+        )
+
+
+def _say(console: Console, what: str, count: int) -> None:
+    console.print(f"{count} {what}", soft_wrap=True)

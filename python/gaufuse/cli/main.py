@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
+from gaufuse.write_error import naming, naming_full_disks
 
 COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
 
@@ -49,7 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; a problem of the user's is one sentence on stderr and exit status 2."""
     options = build_parser().parse_args(arguments)
     try:
-        status = options.run(options)
+        with naming_full_disks():
+            status = options.run(options)
+        with naming("standard output"):
+            sys.stdout.flush()  # a full disk behind it shows here, not after the exit status
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`gaufuse bench | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell reports a process that SIGPIPE ended
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         print(f"gaufuse: error: {error}", file=sys.stderr)
         return 2

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from dataclasses import replace
 
 import torch
 
 from gaufuse.config import LinproConfig
 from gaufuse.segment_groups import SegmentGroups
-from gaufuse_ext import build_info, fuse_segments, linpro_labels, threshold_range
+from gaufuse_ext import build_info, fuse_segments, thresholds
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
 
 LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
@@ -38,27 +37,33 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def add_fusion(parser: argparse.ArgumentParser, temperature: float) -> None:
+def add_fusion(parser: argparse.ArgumentParser, temperature: float | None) -> None:
+    """
+    Args:
+        temperature: the default, with those of the other options; None leaves all to the caller.
+    """
+    leave = temperature is None
+    default = "" if leave else " (default %(default)s)"
     group = parser.add_argument_group("Gaussian weighted fusion")
     group.add_argument(
         "--temperature",
         type=float,
         default=temperature,
         metavar="TAU",
-        help="members weigh exp(score / TAU): lower trusts the best more (default %(default)s)",
+        help=f"members weigh exp(score / TAU): lower trusts the best more{default}",
     )
     group.add_argument(
         "--overlap",
         choices=("candidate", "iou", "min"),
-        default="candidate",
+        default=None if leave else "candidate",
         help="overlap with the seed over the candidate's own length (the release), the union, or "
-        "the shorter length (default %(default)s)",
+        f"the shorter length{default}",
     )
     group.add_argument(
         "--threshold",
         type=float,
-        default=0.25,
-        help="overlap above which a segment joins the seed (default %(default)s)",
+        default=None if leave else 0.25,
+        help=f"overlap above which a segment joins the seed{default}",
     )
 
 
@@ -83,9 +88,8 @@ def fuse_groups(
 
 
 def add_linpro(parser: argparse.ArgumentParser) -> None:
-    """Options of `gaufuse_ext.linpro_labels`, with its defaults."""
-    defaults = inspect.signature(linpro_labels).parameters
-    group = parser.add_argument_group("LinPro")
+    """Options of `gaufuse_ext.linpro_labels`, over those of a configuration."""
+    group = parser.add_argument_group("LinPro", "over [linpro] of --config")
     for name, choices, text in (
         ("formulation", FORMULATIONS, "the program; released: as the authors' release"),
         ("rows", ROWS, "an instance's mean, or less the mean of the ring around it"),
@@ -93,10 +97,7 @@ def add_linpro(parser: argparse.ArgumentParser) -> None:
         ("prices", PRICES, "terms grow with an instance's length, or count each the same"),
         ("weights", WEIGHTS, "of instances"),
     ):
-        default = defaults[name].default or WEIGHTS[0]  # no weights: the same as constant ones
-        group.add_argument(
-            f"--{name}", choices=choices, default=default, help=f"{text} (default %(default)s)"
-        )
+        group.add_argument(f"--{name}", choices=choices, help=text)
     for name, text in (
         ("weight_temperature", "of exponential weights"),
         ("confidence_weight", "an instance's mean equals its confidence"),
@@ -105,28 +106,28 @@ def add_linpro(parser: argparse.ArgumentParser) -> None:
         ("variation_weight", "neighbouring snippets of an instance are equal"),
         ("sparsity_weight", "nothing more than that"),
     ):
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=float,
-            default=defaults[name].default,
-            metavar="W",
-            help=f"{text} (default %(default)s)",
-        )
+        group.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="W", help=text)
 
 
-def linpro_options(options: argparse.Namespace) -> dict[str, str | float]:
-    """What `add_linpro` parsed, as arguments of `linpro_labels`."""
-    return {name: getattr(options, name) for name in LINPRO_OPTIONS}
+def linpro_given(options: argparse.Namespace) -> dict[str, str | float]:
+    """What `add_linpro` parsed, where it was given."""
+    given = {name: getattr(options, name) for name in LINPRO_OPTIONS}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """first:step:last, or numbers with commas."""
+    """first:step:last as numpy.arange makes it, or numbers with commas."""
+    return _parse_thresholds(text, "thumos")
+
+
+def check_thresholds(text: str) -> str:
+    """The same of tIoU, as text: each protocol makes other numbers of first, step and last."""
+    _parse_thresholds(text, "activitynet")
+    return text
+
+
+def _parse_thresholds(text: str, protocol: str) -> tuple[float, ...]:
     try:
-        if ":" in text:
-            first, step, last = map(float, text.split(":"))
-            return threshold_range(first, step, last)
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected first:step:last or numbers with commas, got {text!r}"
-        ) from None
+        return thresholds.parse_thresholds(text, protocol)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

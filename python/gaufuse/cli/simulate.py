@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-
+from gaufuse.report import make_console
 from gaufuse.simulate import SimulationSettings, simulate
 
 
@@ -45,7 +44,9 @@ def run(options: argparse.Namespace) -> None:
     )
     simulate(options.output, options.seed, settings)
     videos = settings.training_videos + settings.testing_videos
-    Console().print(f"{videos} videos, {settings.classes} classes in {options.output}")
+    make_console().print(
+        f"{videos} videos, {settings.classes} classes in {options.output}", soft_wrap=True
+    )
 
 
 def _positive(text: str) -> int:

@@ -11,6 +11,7 @@ brought into ours first, in RUN/dataset; further runs can take that as their TAR
   gaufuse train data/Thumos14 --output runs/thumos14 --config thumos14
   gaufuse train data/ActivityNet1.3 -o runs/anet --config activitynet13 --convert='--resample 75'
   gaufuse train data/my_videos -o runs/second --config thumos14 --set optimizer.weight_decay=1e-3
+  gaufuse train data/my_videos -o runs/control --control
   gaufuse train my_config.toml --output runs/second --dry-run
   gaufuse train my_config.toml --output runs/second --resume
 
@@ -37,10 +38,11 @@ from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.cli.convert import convert_with
 from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import Config, load_config, presets
-from gaufuse.dataset import Dataset, load_dataset
+from gaufuse.dataset import Dataset, cross_validated, load_dataset
 from gaufuse.distributed import World, joined, local_device
 from gaufuse.dry_run import dry_run
 from gaufuse.freed_memory import keep_freed_memory
+from gaufuse.report import make_console
 from gaufuse.run_folder import RunFolder, check_unused, locked, prepare_folder
 from gaufuse.trainer import Trainer
 
@@ -61,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="options of `gaufuse convert`, in quotes, for a data set of another layout",
     )
     add_settings(parser, "change a setting; may be given several times")
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="the same training without what labels teach (their weight is zero): what a gain is "
+        "measured against",
+    )
     parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
     add_device(parser)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
@@ -96,13 +104,15 @@ def run(options: argparse.Namespace) -> None:
     keep_freed_memory()
     device = local_device(pick_device(options.device))
     with joined(device, options.peer_timeout) as world:
-        _train(options, device, world, Console(quiet=not world.is_first))
+        _train(options, device, world, make_console(quiet=not world.is_first))
 
 
 def _train(
     options: argparse.Namespace, device: torch.device, world: World, console: Console
 ) -> None:
     overrides = list(options.set)
+    if options.control:
+        overrides += ["loss.label_initial=0", "loss.label_maximum=0"]
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, world, console)
@@ -156,7 +166,8 @@ def _load(
         config = load_config(target, overrides)
         if config.data.root is None:
             raise ValueError(f"{target} has no data.root: name the data set folder there")
-        return config, load_dataset(config.data.root, config.data.in_memory)
+        dataset = load_dataset(config.data.root, config.data.in_memory)
+        return config, cross_validated(dataset, config.data)
     if not (target / "dataset.toml").is_file():
         if options.config is not None:
             load_config(options.config, overrides)  # its mistakes before minutes of work
@@ -168,7 +179,7 @@ def _load(
     config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
     for subset in (dataset.training, dataset.testing):
         subset.features.in_memory = config.data.in_memory
-    return config, dataset
+    return config, cross_validated(dataset, config.data)
 
 
 def _converted(source: Path, options: argparse.Namespace, world: World, console: Console) -> Path:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gaufuse.formats import opentad, own, per_video, rgb_flow, wtalc
+from gaufuse.formats import actions, opentad, own, per_video, rgb_flow, wtalc
 from gaufuse.formats.source import Source, SourceOptions
 
 # The first that matches is taken: from the most particular to the most general.
-FORMATS = (own, wtalc, rgb_flow, opentad, per_video)
+FORMATS = (own, wtalc, rgb_flow, actions, opentad, per_video)
 
 
 def open_source(path: str | Path, options: SourceOptions, name: str | None = None) -> Source:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from gaufuse.dataset import is_safe_name
-from gaufuse.files import write_folder_atomically, write_json, write_text
-from gaufuse.formats.source import Source, SourceVideo
+from gaufuse.files import write_folder_atomically, write_in_folder, write_json, write_text
+from gaufuse.formats.clean import REVERSED, clean_annotation
+from gaufuse.formats.source import Mended, Source, SourceVideo
 from gaufuse.report import ProgressLine
+from gaufuse.video_names import ByName, check_safe_names
+from gaufuse_ext.name_templates import mismatch_hint, same_form
 
 # Videos whose lengths are compared with their durations before anything is written.
 LOOKED_AT = 16
@@ -39,12 +42,13 @@ class ConvertSettings:
     testing_subset: str | None = None
     rename: dict[str, str] = field(default_factory=dict)  # subsets, old name to new
     subset_of: dict[str, str] = field(default_factory=dict)  # video to subset, over the source's
-    missing: frozenset[str] = frozenset()  # videos to leave out
+    missing: tuple[str, ...] = ()  # videos to leave out, with or without ActivityNet's v_
     resample: int | None = None  # snippets of every video
     float16: bool = False
     skip_missing: bool = False
     snippets_given: bool = False  # the user said how long a snippet is: do not doubt it
     overwrite: bool = False
+    clean: bool = False  # mend annotations where that is certain (formats/clean.py)
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Conversion:
     videos: Counter = field(default_factory=Counter)  # by subset
     left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> names
     notes: list[str] = field(default_factory=list)
+    mended: list[Mended] = field(default_factory=list)
 
 
 def convert(
@@ -76,7 +81,10 @@ def convert(
     ):
         raise ValueError(f"{output} holds the source: name another folder")
     result = Conversion()
-    videos = [_named(video, settings) for video in source.videos]
+    check_safe_names((video.name for video in source.videos), source.path)
+    videos = _with_subsets(source, settings, result)
+    videos = _cleaned(source, videos, settings, result)
+    _check_durations(source, videos, result)
     subsets = _subsets(source, videos, settings)
     chosen = _choose(source, videos, subsets, settings, result)
     _check_lengths(source, chosen, settings, result)
@@ -92,6 +100,8 @@ def convert(
                 result.videos[video.annotation.subset] += 1
                 progress.advance()
         _write_tables(folder, source, database, dims, subsets, settings)
+        if result.mended:
+            write_json(folder / "mended.json", [asdict(mended) for mended in result.mended])
 
     write_folder_atomically(output, write)
     if source.trimmed:
@@ -110,10 +120,70 @@ def resample(features: np.ndarray, snippets: int) -> np.ndarray:
     return rows[0].T.contiguous().numpy()
 
 
-def _named(video: SourceVideo, settings: ConvertSettings) -> SourceVideo:
-    old = settings.subset_of.get(video.name, video.annotation.subset)
-    subset = settings.rename.get(str(old), old)
-    return replace(video, annotation=replace(video.annotation, subset=subset))
+def _with_subsets(
+    source: Source, settings: ConvertSettings, result: Conversion
+) -> list[SourceVideo]:
+    """The videos with the subsets that the user gives them."""
+    given = ByName(settings.subset_of, "--subsets")
+    names = [video.name for video in source.videos]
+    unmatched = sorted(set(map(same_form, given)) - set(map(same_form, names)))
+    if given and len(unmatched) == len(given):
+        hint = mismatch_hint(
+            names, list(given), "the annotations", "the table", "--annotation-template", "(there)"
+        )
+        raise ValueError(f"no video of --subsets is in {source.path}{hint}")
+    if unmatched:
+        result.notes.append(
+            f"{len(unmatched)} videos of --subsets are not in {source.path}: {_few(unmatched)}"
+        )
+    videos = []
+    for video in source.videos:
+        old = given.get(video.name, video.annotation.subset)
+        subset = settings.rename.get(str(old), old)
+        videos.append(replace(video, annotation=replace(video.annotation, subset=subset)))
+    return videos
+
+
+def _cleaned(
+    source: Source, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
+) -> list[SourceVideo]:
+    """The videos without what is certainly wrong in their annotations, or a note that there is."""
+    cleaned = [clean_annotation(video.name, video.annotation) for video in videos]
+    mended = [*source.mended, *(one for _, own in cleaned for one in own)]
+    if not mended:
+        return videos
+    counts = ", ".join(f"{fault}: {n}" for fault, n in Counter(m.fault for m in mended).items())
+    first = mended[0]
+    what = f"annotations ({counts}; the first: {first.label!r} of {first.video!r}, "
+    if not settings.clean and any(one.fault == REVERSED for one in mended):
+        raise ValueError(f"{source.path}: {len(mended)} {what}{first.before}): --clean mends them")
+    if not settings.clean:
+        result.notes.append(
+            f"{len(mended)} {what}{first.before}) are not as they should be: --clean mends them"
+        )
+        return videos
+    result.mended = mended
+    result.notes.append(
+        f"mended {len(mended)} {what}{first.before} -> {first.after or 'left out'}): all are "
+        "listed in mended.json"
+    )
+    pairs = zip(videos, cleaned, strict=True)
+    return [replace(video, annotation=annotation) for video, (annotation, _) in pairs]
+
+
+def _check_durations(source: Source, videos: list[SourceVideo], result: Conversion) -> None:
+    """No duration may be written as 0, but none is negative."""
+    negative = [video for video in videos if (video.annotation.duration or 0.0) < 0.0]
+    if negative:
+        raise ValueError(
+            f"{source.path}: video {negative[0].name!r} has duration "
+            f"{negative[0].annotation.duration} ({len(negative)} such videos): it must be positive"
+        )
+    zero = [video.name for video in videos if video.annotation.duration == 0.0]
+    if zero:
+        result.notes.append(
+            f"{len(zero)} videos have duration 0, which is taken for an unknown one: {_few(zero)}"
+        )
 
 
 def _subsets(
@@ -142,24 +212,38 @@ def _choose(
     result: Conversion,
 ) -> list[SourceVideo]:
     """The videos to write. What is left out is in result.left_out, or an error."""
-    unsafe = [video.name for video in videos if not is_safe_name(video.name)]
-    if unsafe:
-        raise ValueError(f"{source.path}: video name {unsafe[0]!r} cannot be a file's name")
-    listed = [video.name for video in videos if video.name in settings.missing]
-    videos = [video for video in videos if video.name not in settings.missing]
+    missing = _all_forms(settings.missing)
+    here = {same_form(video.name) for video in videos} | set(map(same_form, source.features_alone))
+    strange = [name for name in settings.missing if not _all_forms([name]) & here]
+    if strange:
+        result.notes.append(
+            f"{len(strange)} of {len(settings.missing)} names of --missing are not in "
+            f"{source.path}: {_few(strange)}"
+        )
+    listed = [video.name for video in videos if same_form(video.name) in missing]
+    videos = [video for video in videos if same_form(video.name) not in missing]
     other = [video.name for video in videos if video.annotation.subset not in subsets]
     videos = [video for video in videos if video.annotation.subset in subsets]
+    unlabelled = [video for video in videos if not video.annotation.labels]
+    if _is_unlabelled(videos, subsets[1]):
+        tested = [video for video in unlabelled if video.annotation.subset == subsets[1]]
+        unlabelled = [video for video in unlabelled if video.annotation.subset != subsets[1]]
+        result.notes.append(
+            f"none of the {len(tested)} videos of subset {subsets[1]!r} has annotations: they can "
+            "be detected in, but not evaluated on"
+        )
     faults = {
         "without features": [video.name for video in videos if video.features is None],
-        "without labels": [video.name for video in videos if not video.annotation.labels],
+        "without labels": [video.name for video in unlabelled],
         "features without annotations": [
-            name for name in source.features_alone if name not in settings.missing
+            name for name in source.features_alone if same_form(name) not in missing
         ],
     }
     if any(faults.values()) and not settings.skip_missing:
         raise ValueError(
             f"{source.path}: "
             + "; ".join(f"{len(v)} {what}: {_few(v)}" for what, v in faults.items() if v)
+            + _hint(faults)
             + ". Leave them out with --skip-missing"
         )
     faults["listed as missing"], faults["of other subsets"] = listed, other
@@ -168,8 +252,36 @@ def _choose(
     chosen = [video for video in videos if video.name not in unfit]
     for subset in subsets:
         if not any(video.annotation.subset == subset for video in chosen):
-            raise ValueError(f"{source.path}: no video of subset {subset!r} is left to convert")
+            raise ValueError(
+                f"{source.path}: no video of subset {subset!r} is left to convert{_hint(faults)}"
+            )
     return chosen
+
+
+def _is_unlabelled(videos: list[SourceVideo], subset: str) -> bool:
+    own = [video for video in videos if video.annotation.subset == subset]
+    return bool(own) and not any(video.annotation.labels for video in own)
+
+
+def _all_forms(names: Iterable[str]) -> set[str]:
+    """Names with and without the v_ that ActivityNet's files have before a video's own name."""
+    plain = set(map(same_form, names))
+    return plain | {name.removeprefix("v_") for name in plain} | {f"v_{name}" for name in plain}
+
+
+def _hint(faults: dict[str, list[str]]) -> str:
+    """Where annotations and features do not find each other: how their names differ."""
+    annotated, features = faults["without features"], faults["features without annotations"]
+    if not annotated or not features:
+        return ""
+    return mismatch_hint(
+        features,
+        annotated,
+        "the features",
+        "the annotations",
+        "--template",
+        "--annotation-template",
+    )
 
 
 def _check_lengths(
@@ -189,7 +301,7 @@ def _check_lengths(
             "--snippet-seconds S, or --resample N"
         )
     ratios = [
-        video.annotation.duration / (len(video.features()) * _seconds(source, video))
+        video.annotation.duration / (max(1, len(video.features())) * _seconds(source, video))
         for video in timed[:: max(1, len(timed) // LOOKED_AT)][:LOOKED_AT]
     ]
     ratio = float(np.median(ratios)) if ratios else 1.0
@@ -233,7 +345,9 @@ def _write_video(
             video.annotation.segments.tolist(), video.annotation.labels, strict=True
         )
     ]
-    np.save(folder / "features" / f"{video.name}.npy", _stored(features, video.name, settings))
+    stored = _stored(features, video.name, settings)
+    path = folder / "features" / f"{video.name}.npy"
+    write_in_folder(path, lambda file: np.save(file, stored))
     return entry, features.shape[1]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
@@ -28,21 +29,22 @@ def matches(path: Path, options: SourceOptions) -> bool:
     file = find_json(path, options)
     if file is None or not file.is_file():
         return False
-    _, entries = load_database(file)
+    entries = load_database(file, options).entries
     return any("fps" in entry for entry in entries.values())
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
     file = require_json(path, options)
-    annotations, entries = load_database(file)
-    folder = FeatureFolder(feature_root(path, options), options.template)
-    orientation = folder.orientation(options.orientation)
+    database = load_database(file, options)
+    annotations, entries = database.annotations, database.entries
+    folder = FeatureFolder(feature_root(path, options), options)
+    layout = folder.layout()
     videos = [
         SourceVideo(
             name,
             entry,
-            folder.reader(name, orientation),
-            _snippet_seconds(file, name, entries[name], options),
+            folder.reader(name, layout),
+            snippet_seconds(file, name, entries[name], options),
         )
         for name, entry in annotations.items()
     ]
@@ -50,13 +52,14 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         NAME,
         path,
         videos,
-        _classes(file, entries) or classes_of(annotations),
+        classes_by_id(file, entries) or classes_of(annotations),
         options.snippet_seconds,
-        features_alone=sorted(set(folder.paths) - set(annotations)),
+        features_alone=folder.without(annotations),
+        mended=database.mended,
     )
 
 
-def _snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
+def snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
     """None where the whole source has one, or a resampled video takes its share of the duration."""
     if options.feat_stride is None:
         return None
@@ -64,25 +67,3 @@ def _snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptio
     if not isinstance(fps, int | float) or not 0.0 < fps < 1e6:
         raise ValueError(f"{file}: video {name!r} has fps {fps!r}; say --fps")
     return options.feat_stride / fps
-
-
-def _classes(file: Path, entries: Mapping[str, Mapping]) -> list[str] | None:
-    """In the order of label_id, where every annotation has one.
-
-    Raises:
-        ValueError: one label_id for two classes, or the other way round.
-    """
-    ids: dict[str, int] = {}
-    for name, entry in entries.items():
-        for annotation in entry.get("annotations", []):
-            number, label = annotation.get("label_id"), str(annotation["label"])
-            if not isinstance(number, int):
-                return None
-            if ids.setdefault(label, number) != number:
-                raise ValueError(
-                    f"{file}: video {name!r} gives class {label!r} label_id {number}, others "
-                    f"{ids[label]}"
-                )
-    if len(set(ids.values())) != len(ids):
-        raise ValueError(f"{file}: two classes have the same label_id")
-    return sorted(ids, key=ids.get)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gaufuse.dataset import load_annotations, load_info
+from gaufuse.dataset import feature_path, find_annotations, load_info, own_snippet_seconds
 from gaufuse.formats.feature_files import read_features
+from gaufuse.formats.json_annotations import load_database
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo
+from gaufuse_ext.name_templates import split_template
 
 NAME = "gaufuse"
 
@@ -18,8 +20,11 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 def open_source(path: Path, options: SourceOptions) -> Source:
     info = load_info(path)
-    annotations, seconds = load_annotations(info)
-    files = {name: path / "features" / f"{name}.npy" for name in annotations}
+    file = find_annotations(path)
+    database = load_database(file, options)
+    seconds = own_snippet_seconds(file, database.entries)
+    before, after = split_template(options.template)
+    files = {name: feature_path(path, f"{before}{name}{after}") for name in database.annotations}
     videos = [
         SourceVideo(
             name,
@@ -27,7 +32,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
             partial(read_features, files[name]) if files[name].is_file() else None,
             seconds.get(name),
         )
-        for name, entry in annotations.items()
+        for name, entry in database.annotations.items()
     ]
     return Source(
         NAME,
@@ -36,4 +41,5 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         info.classes,
         options.snippet_seconds or info.snippet_seconds,
         (info.training_subset, info.testing_subset),
+        mended=database.mended,
     )

@@ -13,13 +13,15 @@ from pathlib import Path
 from gaufuse.formats import wtalc
 from gaufuse.formats.feature_files import FeatureFolder
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
+    database_of,
     feature_root,
     find_json,
     load_database,
     require_json,
 )
-from gaufuse.formats.source import Source, SourceOptions, SourceVideo, classes_of
-from gaufuse.wtalc import load_wtalc_annotations, load_wtalc_classes
+from gaufuse.formats.source import Mended, Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.wtalc import load_wtalc_classes, wtalc_entries
 from gaufuse_ext.annotations import VideoAnnotation
 
 NAME = "per_video"
@@ -30,13 +32,11 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
-    annotations, classes = _load_annotations(path, options)
-    root = feature_root(path, options)
-    folder = FeatureFolder(root, options.template)
-    orientation = folder.orientation(options.orientation, otherwise="td")
+    annotations, classes, mended = _load_annotations(path, options)
+    folder = FeatureFolder(feature_root(path, options), options)
+    layout = folder.layout(otherwise="td")
     videos = [
-        SourceVideo(name, entry, folder.reader(name, orientation))
-        for name, entry in annotations.items()
+        SourceVideo(name, entry, folder.reader(name, layout)) for name, entry in annotations.items()
     ]
     return Source(
         NAME,
@@ -44,16 +44,20 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         videos,
         classes,
         options.snippet_seconds or wtalc.SNIPPET_SECONDS,
-        features_alone=sorted(set(folder.paths) - set(annotations)),
+        features_alone=folder.without(annotations),
+        mended=mended,
     )
 
 
 def _load_annotations(
     path: Path, options: SourceOptions
-) -> tuple[dict[str, VideoAnnotation], list[str]]:
+) -> tuple[dict[str, VideoAnnotation], list[str], list[Mended]]:
     arrays = wtalc.find_annotations(path, options)
     if arrays is not None:
-        annotations = load_wtalc_annotations(arrays)
-        return annotations, load_wtalc_classes(arrays) or classes_of(annotations)
-    annotations, _ = load_database(require_json(path, options))
-    return annotations, classes_of(annotations)
+        database = database_of(wtalc_entries(arrays), arrays, options)
+        classes = load_wtalc_classes(arrays) or classes_of(database.annotations)
+        return database.annotations, classes, database.mended
+    file = require_json(path, options)
+    database = load_database(file, options)
+    classes = classes_by_id(file, database.entries) or classes_of(database.annotations)
+    return database.annotations, classes, database.mended

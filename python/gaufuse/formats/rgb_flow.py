@@ -13,14 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gaufuse.formats.feature_files import FeatureFolder, read_features
+from gaufuse.formats.feature_files import (
+    ArrayLayout,
+    FeatureFolder,
+    FeaturePlace,
+    read_features,
+)
 from gaufuse.formats.json_annotations import (
+    classes_by_id,
     feature_root,
     find_json,
     load_database,
     require_json,
 )
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.formats.visible import is_visible
 from gaufuse.formats.wtalc import SNIPPET_SECONDS
 
 NAME = "rgb_flow"
@@ -34,19 +41,21 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> Source:
-    annotations, _ = load_database(require_json(path, options))
+    file = require_json(path, options)
+    database = load_database(file, options)
+    annotations = database.annotations
     root = feature_root(path, options)
     streams = [_open_stream(root, stream, options) for stream in STREAMS]
-    orientations = [folder.orientation(options.orientation, otherwise="td") for folder in streams]
-    rgb, flow = (folder.paths for folder in streams)
-    one_only = sorted(set(rgb) ^ set(flow))
+    layouts = [folder.layout(otherwise="td") for folder in streams]
+    rgb, flow = (folder.places for folder in streams)
+    one_only = sorted({*streams[0].without(flow), *streams[1].without(rgb)})
     if one_only:
         raise ValueError(
             f"{root}: {len(one_only)} videos have one of rgb and flow only: "
             f"{', '.join(one_only[:3])}"
         )
     trimmed: list[str] = []
-    join = partial(_join, orientations=orientations, trimmed=trimmed)
+    join = partial(_join, layouts=layouts, trimmed=trimmed)
     videos = [
         SourceVideo(
             name,
@@ -59,33 +68,40 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         NAME,
         path,
         videos,
-        classes_of(annotations),
+        classes_by_id(file, database.entries) or classes_of(annotations),
         options.snippet_seconds or SNIPPET_SECONDS,
-        features_alone=sorted(set(rgb) - set(annotations)),
+        features_alone=streams[0].without(annotations),
         trimmed=trimmed,
+        mended=database.mended,
     )
 
 
 def _stream_folders(root: Path, stream: str) -> list[Path]:
-    return sorted(path for path in root.rglob(stream) if path.is_dir()) if root.is_dir() else []
+    if not root.is_dir():
+        return []
+    return sorted(p for p in root.rglob(stream) if p.is_dir() and is_visible(p, root))
 
 
 def _open_stream(root: Path, stream: str, options: SourceOptions) -> FeatureFolder:
     folders = _stream_folders(root, stream)
     if not folders:
         raise FileNotFoundError(f"{root} has no folder named {stream}")
-    return FeatureFolder(root, options.template, folders)
+    return FeatureFolder(root, options, folders)
 
 
 def _join(
-    name: str, rgb: Path, flow: Path, orientations: list[str], trimmed: list[str]
+    name: str,
+    rgb: FeaturePlace,
+    flow: FeaturePlace,
+    layouts: list[ArrayLayout],
+    trimmed: list[str],
 ) -> np.ndarray:
     """(T, D_rgb + D_flow). The name of a video that loses a snippet is added to `trimmed`.
 
     Raises:
         ValueError: lengths that differ by more than one snippet.
     """
-    first, second = read_features(rgb, orientations[0]), read_features(flow, orientations[1])
+    first, second = read_features(rgb, layouts[0]), read_features(flow, layouts[1])
     if abs(len(first) - len(second)) > 1:
         raise ValueError(
             f"{rgb} has {len(first)} snippets, {flow} {len(second)}: they are not of one video, or "

@@ -12,9 +12,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from gaufuse.formats.json_annotations import database_of
 from gaufuse.formats.pickled_arrays import PickledArrays
 from gaufuse.formats.source import Source, SourceOptions, SourceVideo, classes_of
-from gaufuse.wtalc import is_wtalc_folder, load_wtalc_annotations, load_wtalc_classes
+from gaufuse.formats.visible import visible
+from gaufuse.wtalc import is_wtalc_folder, load_wtalc_classes, wtalc_entries
 
 NAME = "wtalc"
 SNIPPET_SECONDS = 16.0 / 25.0
@@ -32,7 +34,8 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         raise FileNotFoundError(
             f"{path} has no *Features*.npy: name the features with --features FILE"
         )
-    annotations = load_wtalc_annotations(folder)
+    database = database_of(wtalc_entries(folder), folder, options)
+    annotations = database.annotations
     arrays = PickledArrays(file)
     if len(arrays) != len(annotations):
         raise ValueError(
@@ -45,7 +48,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     ]
     classes = load_wtalc_classes(folder) or classes_of(annotations)
     seconds = options.snippet_seconds or SNIPPET_SECONDS
-    return Source(NAME, path, videos, classes, seconds)
+    return Source(NAME, path, videos, classes, seconds, mended=database.mended)
 
 
 def find_annotations(path: Path, options: SourceOptions) -> Path | None:
@@ -62,5 +65,5 @@ def find_annotations(path: Path, options: SourceOptions) -> Path | None:
 def _features(path: Path, options: SourceOptions) -> Path | None:
     if options.features is not None:
         return options.features if options.features.is_file() else None
-    found = [p for p in sorted(path.glob("*.npy")) if "features" in p.stem.lower()]
+    found = [p for p in visible(path, "*.npy") if "features" in p.stem.lower()]
     return found[0] if len(found) == 1 else None

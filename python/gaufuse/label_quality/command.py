@@ -24,7 +24,7 @@ from gaufuse.label_quality.methods import (
 )
 from gaufuse.label_quality.metrics import measure
 from gaufuse.label_quality.sources import NEED_DATA, SOURCES, Request, Source, load_source
-from gaufuse.report import ProgressLine
+from gaufuse.report import ProgressLine, make_console
 from gaufuse_ext.annotations import read_json
 
 SCHEMA = 1
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict:
 def _measure(options: argparse.Namespace) -> dict:
     root = os.environ.get("GAUFUSE_DATA_ROOT")
     names = options.source or [name for name in SOURCES if root or name not in NEED_DATA]
-    console = Console(stderr=True)  # stdout is the tables'
+    console = make_console(stderr=True)  # stdout is the tables'
     request = Request(Path(root) if root else None, options.quick, options.seed, console)
     # One thread: training then repeats to the bit, and on small models it is not slower.
     threads = torch.get_num_threads()

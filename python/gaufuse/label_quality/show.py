@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gaufuse.write_error import naming
+
 EXPLANATION = """\
 All snippets of a video, for each of its true classes. AP: average precision, of all snippets of the
 source together (pooled), of each class's (mean over classes), of each video's (mean over classes of
@@ -94,7 +96,8 @@ def save_plot(report: dict, path: str | Path) -> None:
         panel.set(title=result["source"], xlabel="label", ylabel="share of positive snippets")
         panel.set(xlim=(0, 1), ylim=(0, 1))
         panel.legend(fontsize="x-small")
-    figure.savefig(path, dpi=120)
+    with naming(path):
+        figure.savefig(path, dpi=120)
 
 
 def _pooled(result: dict, selection: str, labelling: str) -> float | None:

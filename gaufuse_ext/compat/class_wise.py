@@ -1,46 +1,48 @@
-"""Functions under the names and with the behaviour of other code bases."""
+"""What the `batched_nms` of other code bases share: NMS of each class, voting, the best."""
 
 from __future__ import annotations
 
 import torch
 
 from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext.ops.nms import nms
 from gaufuse_ext.ops.segment_voting import segment_voting
 from gaufuse_ext.ops.soft_nms import soft_nms
 
+LENGTH_EPSILON = 1e-6  # what ActionFormer and OpenTAD add to every length
 
-def batched_nms(
+
+@works_in_forked_child
+def suppress(
     segs: torch.Tensor,
     scores: torch.Tensor,
     cls_idxs: torch.Tensor,
+    *,
+    method: str,
     iou_threshold: float,
     min_score: float,
     max_seg_num: int,
-    use_soft_nms: bool = True,
-    multiclass: bool = True,
-    sigma: float = 0.5,
-    voting_thresh: float = 0.75,
+    multiclass: bool,
+    sigma: float,
+    voting_thresh: float,
+    voting_weights: str = "score",
+    threshold_growth: float = 0.0,
+    length_epsilon: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Stands in for the `batched_nms` of ActionFormer and OpenTAD, on CPU and CUDA tensors.
-
-    Gaussian soft-NMS, or NMS of the segments with score > `min_score` (of all, where that is not
-    positive); per class (`multiclass`) or over all classes at once, and then with voting among all
-    segments (where `voting_thresh` > 0). At most `max_seg_num` segments by score descending. All
-    classes go through one batched call.
-
-    What differs: results have the device and the dtypes of the arguments; IoU is exact (theirs
-    adds 1e-6 to lengths) and computed in float64; ties go to the lower class, then to the better
-    and the earlier segment; voting never gives NaN; ActionFormer's hard NMS, which takes classes
-    for scores, behaves as OpenTAD's corrected one; a negative max_seg_num is refused.
+    """NMS ("nms") or soft-NMS (a method of `soft_nms`) of each class, or of all together and then
+    with voting. All classes go through one batched call.
 
     Args:
-        segs: (N, 2) start, end. float32, float64; float16 and bfloat16 are computed in float32.
-        scores: (N,) of such a dtype.
+        segs: (N, 2) start, end.
+        scores: (N,)
         cls_idxs: (N,) integers.
 
     Returns:
-        segments (K, 2), scores (K,) and classes (K,).
+        segments (K, 2), scores (K,) and classes (K,) by score descending.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind.
     """
     _check_arguments(segs, scores, cls_idxs)
     _checks.check_finite_number("min_score", min_score)
@@ -52,20 +54,36 @@ def batched_nms(
     all_segs, all_scores = segs.detach().to(dtype), scores.detach().to(dtype)
 
     candidates = torch.arange(len(segs), device=segs.device)
-    if not use_soft_nms and min_score > 0:
+    if method == "nms" and min_score > 0:
         candidates = candidates[all_scores > min_score]
     places, counts = _groups_of(
         cls_idxs[candidates] if multiclass else torch.zeros_like(candidates)
     )
     places = candidates[places]
-    if use_soft_nms:
-        most = max_seg_num or None
-        options = {"sigma": sigma, "min_score": min_score, "max_output": most}
-        found = soft_nms(all_segs[places], all_scores[places], counts, **options)
-        keep, kept_scores = found.keep, found.scores
-    else:
-        keep = nms(all_segs[places], all_scores[places], iou_threshold, counts)
+    if method == "nms":
+        keep = nms(
+            all_segs[places],
+            all_scores[places],
+            iou_threshold,
+            counts,
+            length_epsilon=length_epsilon,
+        )
         kept_scores = all_scores[places].gather(1, keep.clamp(min=0))
+    else:
+        found = soft_nms(
+            all_segs[places],
+            all_scores[places],
+            counts,
+            method=method,
+            sigma=sigma,
+            # The gaussian has no threshold: callers pass what they please.
+            iou_threshold=0.0 if method == "gaussian" else iou_threshold,
+            min_score=min_score,
+            max_output=max_seg_num or None,
+            threshold_growth=threshold_growth,
+            length_epsilon=length_epsilon,
+        )
+        keep, kept_scores = found.keep, found.scores
     selected = keep >= 0
     kept = places.gather(1, keep.clamp(min=0))[selected]
     kept_scores = kept_scores[selected]
@@ -74,7 +92,9 @@ def batched_nms(
     kept, kept_scores = kept[best], kept_scores[best]
     kept_segs = all_segs[kept]
     if not multiclass and voting_thresh > 0:
-        kept_segs = segment_voting(kept_segs, all_segs, all_scores, voting_thresh)
+        kept_segs = segment_voting(
+            kept_segs, all_segs, all_scores, voting_thresh, weights=voting_weights
+        )
     return kept_segs.to(segs.dtype), kept_scores.to(scores.dtype), cls_idxs[kept]
 
 

@@ -1,0 +1,56 @@
+"""Forked children: torch's own threads (OpenMP) do not survive a fork.
+
+In a child, a torch operation that shares out its work waits for threads that only the parent has,
+for ever; ours start new ones. So what we ask of torch there keeps to one thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+_forked = False
+_own = threading.local()
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
+def works_in_forked_child(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Lets torch work on one thread while the function runs in a forked child; our kernels keep to
+    `kernel_threads`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if not _forked or torch.compiler.is_compiling():
+            return function(*args, **kwargs)
+        threads = torch.get_num_threads()
+        if threads == 1:
+            return function(*args, **kwargs)
+        _own.threads = threads
+        torch.set_num_threads(1)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_num_threads(threads)
+            _own.threads = None
+
+    return wrapper
+
+
+def kernel_threads() -> int:
+    """As many threads as the caller gave torch."""
+    return getattr(_own, "threads", None) or torch.get_num_threads()

@@ -1,0 +1,113 @@
+"""Features in HDF5: a file for each video, or one file with an array, or a group, for each.
+
+Read without trust: links and arrays that lead to other files are not followed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_BYTES = 8 << 30
+# In a video's group, or in its own file.
+ARRAY_NAMES = ("feats", "features", "feature", "feat", "c3d_features", "data")
+
+
+def arrays_in(path: Path, one_video: bool) -> dict[str, str]:
+    """The places of the videos' arrays in a file, by the names of the videos.
+
+    Args:
+        one_video: whether a file with one array, or with one of a usual name, is taken for a
+            video's own, which is named as the file is.
+
+    Raises:
+        ValueError: no HDF5 file, or h5py is not installed.
+    """
+    with _opened(path) as file:
+        if one_video:
+            own = _own_array(file)
+            if own is not None:
+                return {path.name.removesuffix(path.suffix): own}
+        found: dict[str, str] = {}
+        _collect(file, found, path)
+    return found
+
+
+def read_hdf5(path: Path, key: str) -> np.ndarray:
+    """
+    Raises:
+        ValueError: no such array, or one whose data lie elsewhere.
+    """
+    h5py = _library(path)
+    with _opened(path) as file:
+        node: Any = file
+        for part in key.split("/"):
+            node = _member(node, part)
+        if not isinstance(node, h5py.Dataset):
+            raise ValueError(f"{path} has no array {key!r}")
+        if node.external or node.is_virtual:
+            raise ValueError(f"{path}: the data of {key!r} lie in another file: refused")
+        if node.dtype.kind != "f":
+            raise ValueError(f"{path}: {key!r} must hold floats, got {node.dtype}")
+        if node.size * node.dtype.itemsize > MAX_BYTES:
+            raise ValueError(f"{path}: {key!r} is larger than {MAX_BYTES >> 30} GiB")
+        try:
+            return node[()]
+        except OSError as error:
+            raise ValueError(f"{path}: {key!r} cannot be read ({error})") from None
+
+
+def _collect(group: Any, found: dict[str, str], path: Path) -> None:
+    for name in group:
+        node = _member(group, name)
+        if node is None:
+            continue
+        key = node.name.lstrip("/")
+        if hasattr(node, "keys"):  # a group: a video's, or one of videos
+            own = _own_array(node)
+            if own is None:
+                _collect(node, found, path)
+                continue
+            key = f"{key}/{own}"
+        if name in found:
+            raise ValueError(f"{path}: video {name!r} has two arrays: {found[name]} and {key}")
+        found[name] = key
+
+
+def _own_array(group: Any) -> str | None:
+    """The name of the array where a group is one video's."""
+    names = [name for name in group if hasattr(_member(group, name), "shape")]
+    known = [name for name in ARRAY_NAMES if name in names]
+    if known:
+        return known[0]
+    return names[0] if len(names) == 1 == len(group) else None
+
+
+def _member(group: Any, name: str) -> Any:
+    """None for what is not in the file itself."""
+    h5py = _library(group.file.filename)
+    if not isinstance(group, h5py.Group) or name not in group:
+        return None
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return None
+    return group[name]
+
+
+def _opened(path: Path) -> Any:
+    h5py = _library(path)
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is not a readable HDF5 file ({error})") from None
+
+
+def _library(path: object) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise ValueError(
+            f"{path}: HDF5 is read by h5py, which is not installed: pip install 'gaufuse-ext[hdf5]'"
+        ) from None
+    return h5py

@@ -1,0 +1,79 @@
+"""The temporal convolution of packed videos: torch's own convolution of each video alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gaufuse.model import SnippetModel
+from gaufuse.temporal_linear import TemporalLinear
+from training_setups import short_config
+
+LENGTHS = [7, 1, 12, 3]  # shorter and longer than the kernel reaches
+SHAPES = [(1, 1), (3, 1), (5, 2), (3, 9)]
+
+
+def convolve(layer: TemporalLinear, video: torch.Tensor) -> torch.Tensor:
+    """(T, in) -> (T, out) by torch's conv1d."""
+    weight = layer.weight.unflatten(1, (layer.kernel, -1)).permute(0, 2, 1)
+    dilation = layer.reach // max(1, layer.kernel // 2) or 1
+    y = F.conv1d(video.T[None], weight, layer.bias, padding=layer.reach, dilation=dilation)
+    return y[0].T
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), SHAPES)
+def test_packed_videos_equal_each_videos_own_convolution(kernel, dilation):
+    torch.manual_seed(0)
+    layer = TemporalLinear(5, 4, kernel, dilation).double()
+    x = torch.randn(sum(LENGTHS), 5, dtype=torch.float64)
+    expected = torch.cat([convolve(layer, video) for video in x.split(LENGTHS)])
+    torch.testing.assert_close(layer(x, LENGTHS), expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(expected)
+    gradients = torch.autograd.grad((layer(x, LENGTHS) * weights).sum(), layer.parameters())
+    wanted = torch.autograd.grad((expected * weights).sum(), layer.parameters())
+    torch.testing.assert_close(gradients, wanted, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), SHAPES)
+def test_padded_videos_equal_packed_ones(kernel, dilation):
+    torch.manual_seed(0)
+    layer = TemporalLinear(5, 4, kernel, dilation)
+    videos = torch.randn(sum(LENGTHS), 5).split(LENGTHS)
+    padded = torch.nn.utils.rnn.pad_sequence(list(videos), batch_first=True)
+    rows = layer(padded).unflatten(0, padded.shape[:2])
+    packed = layer(torch.cat(videos), LENGTHS).split(LENGTHS)
+    for own, expected in zip(rows, packed, strict=True):
+        torch.testing.assert_close(own[: len(expected)], expected)
+
+
+def test_kernel_1_is_the_linear_layer_with_its_parameters():
+    linear, layer = torch.nn.Linear(5, 4), TemporalLinear(5, 4)
+    layer.load_state_dict(linear.state_dict())
+    x = torch.randn(9, 5)
+    torch.testing.assert_close(layer(x, [4, 5]), linear(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("standardized", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_videos_outputs_do_not_depend_on_its_neighbours_or_padding(standardized, packed):
+    torch.manual_seed(0)
+    config = short_config("model.kernel=5", "model.dilation=2").model
+    model = SnippetModel(6, 3, config).eval()
+    if standardized:
+        model.standardize(torch.full((6,), 2.0), torch.full((6,), 0.5))
+    videos = [torch.rand(length, 6) for length in LENGTHS]
+    features = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True, padding_value=9.0)
+    mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
+    together = model(features, mask, lengths=LENGTHS if packed else None)
+    for row, video in enumerate(videos):
+        alone = model(video[None], torch.ones(1, len(video), dtype=torch.bool))
+        torch.testing.assert_close(
+            together.original.scores[row, : len(video)], alone.original.scores[0]
+        )
+        torch.testing.assert_close(together.reallocated.video[row], alone.reallocated.video[0])
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match=r"model\.kernel.*odd"):
+        short_config("model.kernel=4")
