@@ -230,18 +230,22 @@ def test_overlaps_at_the_threshold_are_decided_as_on_the_cpu(emulation, scale, d
 
     def run(pair: torch.Tensor, threshold: float) -> list[torch.Tensor]:
         kept = gx.nms(pair, scores, threshold)
+        published = gx.nms(pair, scores, threshold, length_epsilon=epsilon)
         soft = gx.soft_nms(pair, scores, method="linear", iou_threshold=threshold)
         weighted = gx.weighted_segments_fusion(pair, scores, iou_threshold=threshold)
         options = {"threshold": threshold, "length_offset": 0.0}
         fused = gx.fuse_segments(pair, scores, **options)
         mutual = gx.fuse_segments(pair, scores, overlap="min", **options)
-        return [kept, *soft, *weighted, *fused[2:4], *mutual[2:4]]
+        return [kept, published, *soft, *weighted, *fused[2:4], *mutual[2:4]]
 
+    epsilon = 1e-3 * scale
     dropped = []
     for pair in segments:
         (a, b), (c, d) = pair.double().tolist()
         shared = min(b, d) - max(a, c)
-        for base in ((b - a) + (d - c) - shared, d - c, min(b - a, d - c)):
+        union = (b - a) + (d - c) - shared
+        enlarged = (b - a + epsilon) + (d - c + epsilon) - shared
+        for base in (union, enlarged, d - c, min(b - a, d - c)):
             exact = shared / base
             for threshold in (
                 exact,
