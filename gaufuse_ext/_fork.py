@@ -10,6 +10,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -17,8 +18,21 @@ import torch
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-_forked = False
+_FORKED_WITHOUT_EXEC = 0x40  # PF_FORKNOEXEC of Linux
 _own = threading.local()
+
+
+def _is_forked() -> bool:
+    """Whether this process is a fork already, for a child that imports us itself."""
+    try:
+        stat = Path("/proc/self/stat").read_text()
+        # pid (name) state parent group session terminal terminal's group flags; names may hold ")".
+        return bool(int(stat.rpartition(")")[2].split()[6]) & _FORKED_WITHOUT_EXEC)
+    except (OSError, ValueError, IndexError):  # not Linux
+        return False
+
+
+_forked = _is_forked()
 
 
 def _note_fork() -> None:

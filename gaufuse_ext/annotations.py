@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class VideoAnnotation(Segments):
 
 
 Source = str | Path | Mapping
+AnySegments = TypeVar("AnySegments", bound=Segments)
 
 
 def load_predictions(source: Source) -> dict[str, Segments]:
@@ -161,7 +163,7 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
 
 def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
     if isinstance(entry, VideoAnnotation):
-        return entry
+        return _checked(name, video, entry)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("annotations", []), list):
         raise ValueError(f'{name}: video {video!r} must be an object with a list "annotations"')
     parsed = _parse(name, video, _annotations_of(name, video, entry), scored=False)
@@ -226,7 +228,7 @@ def actions_as_annotations(name: str, video: str, actions: object) -> list[dict]
 
 def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     if isinstance(entries, Segments):
-        return entries
+        return _checked(name, video, entries)
     if not isinstance(entries, list):
         raise ValueError(f"{name}: video {video!r} must hold a list of segments")
     segments = np.empty((len(entries), 2))
@@ -251,6 +253,26 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')
             scores[i] = _number(name, video, f"entry {i}: score", entry["score"])
     return Segments(segments, labels, scores)
+
+
+def _checked(name: str, video: str, entry: AnySegments) -> AnySegments:
+    """What was parsed already, or made by a caller."""
+    count = len(entry.labels)
+    if np.shape(entry.segments) != (count, 2) or np.shape(entry.scores) != (count,):
+        raise ValueError(
+            f"{name}: video {video!r} has {count} labels, so segments must have shape ({count}, 2) "
+            f"and scores ({count},), got {np.shape(entry.segments)} and {np.shape(entry.scores)}"
+        )
+    finite = np.isfinite(entry.segments).all(axis=1) & np.isfinite(entry.scores)
+    right = finite & (entry.segments[:, 1] >= entry.segments[:, 0])
+    if not right.all():
+        i = int(np.argmin(right))
+        raise ValueError(
+            f"{name}: video {video!r}, entry {i}: segment and score must be finite numbers, and "
+            f"the segment must not end before it starts: {entry.segments[i].tolist()}, "
+            f"{entry.scores[i]}"
+        )
+    return entry
 
 
 def label_text(where: str, value: object) -> str:

@@ -15,7 +15,12 @@ from gaufuse_ext.annotations import (
     load_ground_truth,
     load_predictions,
 )
-from gaufuse_ext.class_names import check_videos_in_common, unknown_classes, with_names
+from gaufuse_ext.class_names import (
+    check_videos_in_common,
+    few,
+    unknown_classes,
+    with_names,
+)
 from gaufuse_ext.reference.segment_iou import segment_iou
 from gaufuse_ext.text import read_text
 from gaufuse_ext.thresholds import PROTOCOLS, parse_thresholds
@@ -117,7 +122,7 @@ def detection_map(
         found = {video: _in_snippets(found[video], np.trunc) for video in found}
         truth = {video: _in_snippets(truth[video], np.round) for video in truth}
         if ambiguous is not None:
-            found = _drop_ambiguous(found, _read_ambiguous(ambiguous))
+            found = _drop_ambiguous(found, _read_ambiguous(ambiguous, truth))
 
     truth_by_class = _by_class(truth)
     found_by_class = _by_class(found)
@@ -144,7 +149,8 @@ def _check_thresholds(values: Sequence[float] | str, protocol: str) -> np.ndarra
         thresholds = np.atleast_1d(np.asarray(numbers, dtype=np.float64))
     except (TypeError, ValueError):
         thresholds = np.array([])
-    inside = (thresholds > 0) & (thresholds <= 1)
+    # numpy.arange ends 0.5:0.05:1 a little above 1, which no IoU reaches: AP 0, as in its scripts.
+    inside = (thresholds > 0) & (thresholds <= 1 + 1e-9)
     if thresholds.ndim != 1 or not len(thresholds) or not inside.all():
         raise ValueError(f"iou_thresholds must lie in (0, 1], got {values!r}")
     return thresholds
@@ -220,8 +226,12 @@ def _in_snippets(entry: Segments, to_integer) -> Segments:
     return Segments(snippets, entry.labels, entry.scores)
 
 
-def _read_ambiguous(path: str | Path) -> dict[str, np.ndarray]:
-    """Lines "video  start end" in seconds -> intervals (M, 2) in snippets by video."""
+def _read_ambiguous(path: str | Path, truth: Collection[str]) -> dict[str, np.ndarray]:
+    """Lines "video  start end" in seconds -> intervals (M, 2) in snippets by video.
+
+    Raises:
+        FileNotFoundError, ValueError: a line that is none, or no video of the ground truth in it.
+    """
     intervals: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         fields = line.split()
@@ -230,8 +240,15 @@ def _read_ambiguous(path: str | Path) -> dict[str, np.ndarray]:
         try:
             start, end = float(fields[-2]), float(fields[-1])
         except (IndexError, ValueError):
-            raise ValueError(f"{path}, line {number}: expected 'video start end'") from None
+            start = end = np.nan
+        if len(fields) != 3 or not -np.inf < start <= end < np.inf:
+            raise ValueError(f"{path}, line {number}: expected 'video start end', got {line!r}")
         intervals.setdefault(fields[0], []).append((start, end))
+    if intervals and not any(video in truth for video in intervals):
+        raise ValueError(
+            f"no video of {path} is in the ground truth: it has {few(intervals)}, the ground truth "
+            f"has {few(truth)}"
+        )
     return {video: np.round(_snippets(np.array(pairs))) for video, pairs in intervals.items()}
 
 

@@ -52,11 +52,13 @@ def check_greedy(segments: torch.Tensor, scores: torch.Tensor, counts: torch.Ten
     for overlap in ("candidate", "iou", "min"):
         check(gx.fuse_segments, segments, scores, counts=counts, overlap=overlap)
     check(gx.nms, segments, scores, 0.5, counts)
-    for method in ("gaussian", "linear"):
+    for method in ("gaussian", "linear", "hard", "gaussian_above"):
         options = {"method": method, "min_score": 0.3}
         check(gx.soft_nms, segments, scores, counts, **options)
     kept = segments[:, :33].contiguous()
-    check(gx.segment_voting, kept, segments, scores, 0.3, counts.clamp(max=kept.shape[1]), counts)
+    for weights in ("score", "score_iou"):
+        voters = kept, segments, scores, 0.3, counts.clamp(max=kept.shape[1]), counts
+        check(gx.segment_voting, *voters, weights=weights)
     for confidence in ("avg", "max"):
         options = {"iou_threshold": 0.4, "confidence": confidence}
         check(gx.weighted_segments_fusion, segments, scores, counts.clamp(max=300), **options)

@@ -95,3 +95,18 @@ def test_missing_and_broken_files(tmp_path):
     path.write_text('base = "imagenet"')
     with pytest.raises(ValueError, match="base must be one of"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluation.iou_thresholds=[0.5, 0.0, 0.9]", "expected first:step:last with a positive"),
+        ("evaluation.iou_thresholds=[0.9, 0.1, 0.5]", "expected first:step:last with a positive"),
+        ("evaluation.iou_thresholds=[0.0, 0.1, 0.5]", "tIoU thresholds must lie in"),
+        ("evaluation.iou_thresholds=[50.0, 5.0, 95.0]", "tIoU thresholds must lie in"),
+        ("testing.thresholds=[0.1, -0.1, 0.5]", "expected first:step:last with a positive"),
+    ],
+)
+def test_threshold_ranges_are_checked_when_they_are_read(override, message):
+    with pytest.raises(ValueError, match=message):
+        load_config("simulated", [override])

@@ -106,13 +106,15 @@ def test_where_a_terminal_is_too_narrow_names_are_folded_and_nothing_is_cut():
     assert text.count("66.9 ") == 10
 
 
-def evaluate_in(folder: Path, stdout: int, **environment: str) -> None:
+def evaluate_in(folder: Path, stdout: int, label: str = "[x]", **environment: str) -> None:
     predictions = folder / "p.json"
     predictions.write_text(
-        json.dumps({"Title [id].mp4": [{"segment": [0, 1], "label": "[x]", "score": 1}]})
+        json.dumps({"Title [id].mp4": [{"segment": [0, 1], "label": label, "score": 1}]})
     )
+    truth = _truth(folder)
+    truth.write_text(truth.read_text().replace("[x]", json.dumps(label)[1:-1]))
     roots = [str(Path(m.__file__).parent.parent) for m in (gaufuse, gaufuse_ext)]
-    arguments = ["evaluate", str(predictions), str(_truth(folder)), "--per-class"]
+    arguments = ["evaluate", str(predictions), str(truth), "--per-class"]
     arguments += ["--iou-thresholds", "0.05:0.05:0.95"]
     subprocess.run(
         [sys.executable, "-m", "gaufuse", *arguments],
@@ -133,6 +135,21 @@ def test_a_log_is_as_wide_as_its_tables(tmp_path, environment):
     rows = [line for line in lines if "[x]" in line]
     assert len(rows) == 1
     assert rows[0].count("100.0") == 20  # 19 thresholds and the mean
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding", "printed"),
+    [
+        ("Caf\u00e9", "ascii", b"Caf\\xe9"),
+        ("Caf\u00e9", "utf-8", "Caf\u00e9".encode()),
+        ("broken \udcff", "utf-8", b"broken \\udcff"),
+    ],
+)
+def test_names_that_the_terminal_cannot_show(tmp_path, label, encoding, printed):
+    path = tmp_path / "log.txt"
+    with path.open("wb") as file:
+        evaluate_in(tmp_path, file.fileno(), label, PYTHONIOENCODING=encoding)
+    assert printed in path.read_bytes()
 
 
 def test_a_terminal_has_its_own_width(tmp_path):

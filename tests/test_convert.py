@@ -269,6 +269,19 @@ def test_output_is_not_replaced_unasked(source, dataset, capsys):
     assert before != (output / "dataset.toml").read_text()
 
 
+def test_what_is_no_data_set_is_never_replaced(source, dataset, capsys):
+    write_wtalc(source, dataset, ".")
+    precious = source.parent / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("x")
+    for output in (precious, precious / "thesis.tex"):
+        assert main(["convert", str(source), str(output), "--overwrite"]) == 2
+        assert "is no data set, so --overwrite does not replace it" in capsys.readouterr().err
+    assert (precious / "thesis.tex").read_text() == "x"
+    (precious / "thesis.tex").unlink()
+    assert main(["convert", str(source), str(precious), "--overwrite"]) == 0
+
+
 def test_bad_features_leave_nothing_behind(source, dataset, capsys):
     layouts.write_gt_json(source / "gt.json", dataset)
     for name, _, features in layouts.videos(dataset):

@@ -159,8 +159,15 @@ def test_predictions_on_ambiguous_intervals_are_dropped(tmp_path):
     assert mean_precision(p, a, "thumos", ambiguous=path) == pytest.approx([100.0])
     with pytest.raises(ValueError, match="ambiguous intervals belong to the thumos protocol"):
         mean_precision(p, a, "activitynet", ambiguous=path)
-    path.write_text("v  1.0 2.0\nv  1.0 end\n")
-    with pytest.raises(ValueError, match=r"Ambiguous_test.txt, line 2: expected 'video start end'"):
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert mean_precision(p, a, "thumos", ambiguous=path) == pytest.approx([100.0])
+    for line in ("v  1.0 end", "v 3.0 1.0", "v nan 2.0", "v 1.0", "v w 1.0 2.0"):
+        path.write_text(f"v  1.0 2.0\n{line}\n")
+        message = r"Ambiguous_test.txt, line 2: expected 'video start end', got 'v"
+        with pytest.raises(ValueError, match=message):
+            mean_precision(p, a, "thumos", ambiguous=path)
+    path.write_text("v_v 1.0 2.0\n")
+    with pytest.raises(ValueError, match="is in the ground truth: it has 'v_v', the ground truth"):
         mean_precision(p, a, "thumos", ambiguous=path)
     with pytest.raises(FileNotFoundError, match=r"none.txt does not exist"):
         mean_precision(p, a, "thumos", ambiguous=tmp_path / "none.txt")

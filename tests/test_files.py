@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +88,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_json(path, {"map": [float("nan")]})
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """As /dev/null and /dev/stdout: a file moved there would take the device's place."""
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_json(pipe, {"map": [1.0]})
+    reader.join(10)
+    assert json.loads(read[0]) == {"map": [1.0]}
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_one(tmp_path):
+    target = tmp_path / "elsewhere" / "real.json"
+    target.parent.mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to(target)
+    for value in (1, 2):  # first it leads nowhere
+        write_json(link, value)
+        assert link.is_symlink()
+        assert json.loads(target.read_text()) == value
+    assert len(list(target.parent.iterdir())) == 1
 
 
 def test_unwritable_folder(tmp_path):

@@ -14,6 +14,7 @@ from gaufuse.cli.main import main
 from gaufuse.dataset import load_dataset
 from gaufuse.formats.json_annotations import classes_by_id
 from gaufuse.wtalc import load_wtalc_annotations
+from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, load_predictions
 from training_setups import tiny_dataset
 
 
@@ -197,3 +198,25 @@ def test_a_class_that_the_list_of_classes_lacks(tmp_path, capsys):
         np.save(source / "classlist.npy", np.array([label.encode() for label in classes]))
         assert main(["convert", str(source), str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("segments", "labels", "scores", "message"),
+    [
+        (
+            [[0.0, 1.0], [4.0, 1.0]],
+            ["x", "x"],
+            [1.0, 1.0],
+            r"entry 1: .* before it starts: \[4.0, 1",
+        ),
+        ([[0.0, np.nan]], ["x"], [1.0], "entry 0: segment and score must be finite numbers"),
+        ([[0.0, 1.0]], ["x"], [np.inf], "entry 0: segment and score must be finite numbers"),
+        ([[0.0, 1.0]], ["x", "y"], [1.0], r"has 2 labels, so segments must have shape \(2, 2\)"),
+        ([0.0, 1.0], ["x"], [1.0], r"got \(2,\) and \(1,\)"),
+    ],
+)
+def test_segments_that_a_caller_made(segments, labels, scores, message):
+    entry = VideoAnnotation(np.array(segments), labels, np.array(scores))
+    for load in (load_ground_truth, load_predictions):
+        with pytest.raises(ValueError, match=f"video 'v'.*{message}"):
+            load({"v": entry})

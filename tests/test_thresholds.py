@@ -87,3 +87,13 @@ def test_default_thresholds_follow_the_protocol():
     for protocol in PROTOCOLS:
         m = gx.detection_map(*stairs(), protocol=protocol)
         assert tuple(m.iou_thresholds) == gx.threshold_range(0.1, 0.1, 0.7, protocol)
+
+
+def test_a_range_up_to_one():
+    """The exact match is one of linspace's 1.0, and none of what numpy.arange makes of it."""
+    truth = {"v": {"annotations": [{"segment": [0, 16], "label": "x"}]}}
+    found = {"v": [{"segment": [0, 16], "label": "x", "score": 1}]}
+    assert gx.detection_map(found, truth, "0.5:0.05:1.0").map.tolist() == [100.0] * 11
+    m = gx.detection_map(found, truth, "0.5:0.05:1.0", "thumos")
+    assert m.iou_thresholds[-1] == np.arange(0.5, 1.01, 0.05)[-1] > 1.0
+    assert m.map.tolist() == [100.0] * 10 + [0.0]

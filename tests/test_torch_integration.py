@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -358,6 +361,32 @@ def test_every_operation_works_in_a_forked_child(set_threads, operation):
     inputs = (*(x.transpose(0, 1).contiguous().transpose(0, 1) for x in inputs[:2]), inputs[2])
     expected = list(LARGE_CALLS[operation](*inputs))
     run_in_forked_child(lambda: same(list(LARGE_CALLS[operation](*inputs)), expected))
+
+
+LATE_IMPORT = """
+import os
+import signal
+import numpy as np
+import torch
+
+torch.set_num_threads(2)
+scores = torch.ones(400, 200).add(1.0)
+if os.fork() == 0:
+    signal.alarm(40)
+    from gaufuse_ext import _fork, linpro_labels
+    segments = torch.from_numpy(np.tile([2.0, 6.0], (400, 200, 1)).astype(np.float32))
+    found = linpro_labels(segments, scores, 200, [1] * 400)
+    os._exit(7 if found.labels.shape == (400, 200) and _fork._forked else 1)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 7
+from gaufuse_ext import _fork
+assert not _fork._forked
+"""
+
+
+def test_a_forked_child_that_imports_the_package_itself():
+    path = os.pathsep.join(sys.path)
+    environment = os.environ | {"PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", LATE_IMPORT], check=True, timeout=60, env=environment)
 
 
 def test_gradients_in_a_forked_child(set_threads):

@@ -56,6 +56,7 @@ def limited(code: str, limit: int, *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         preexec_fn=limit_files,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,8 +1,8 @@
 """Functions under the names of other code bases.
 
-from gaufuse_ext.compat.actionformer import batched_nms   # ActionFormer's, literally
-from gaufuse_ext.compat.opentad import batched_nms        # OpenTAD's, literally
-from gaufuse_ext.compat import batched_nms                # either's call, with exact IoU
+- `gaufuse_ext.compat.actionformer.batched_nms`: ActionFormer's signature, defaults and numbers;
+- `gaufuse_ext.compat.opentad.batched_nms`: OpenTAD's;
+- `gaufuse_ext.compat.batched_nms`: the call that they have in common, with exact IoU.
 """
 
 from __future__ import annotations

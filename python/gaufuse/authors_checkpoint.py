@@ -20,6 +20,7 @@ from torch import nn
 from gaufuse.checkpoint import load_checkpoint
 from gaufuse.config import Config, validate
 from gaufuse.model import SnippetModel
+from gaufuse.student import TemporalStudent
 
 NAMES = (
     "mu",
@@ -36,17 +37,22 @@ class Weights:
     """A model's weights, and what they say about themselves."""
 
     path: Path
-    model: dict[str, torch.Tensor]  # all of SnippetModel's names
+    model: dict[str, torch.Tensor]  # all of SnippetModel's names, or of TemporalStudent's
     config: Config | None  # of our own checkpoints
     classes: list[str] | None
 
     @property
     def feature_dim(self) -> int:
-        return self.model["feature_embedding.0.weight"].shape[1]
+        return len(self.model["feature_mean"])
 
     @property
     def num_classes(self) -> int:
-        return len(self.model["ac_center"]) - 1
+        return len(self.model["classify.bias"] if self.is_student else self.model["ac_center"][1:])
+
+    @property
+    def is_student(self) -> bool:
+        """Whether they are of a second round's student, not of the base model."""
+        return "classify.bias" in self.model
 
 
 def load_weights(path: str | Path) -> Weights:
@@ -58,8 +64,11 @@ def load_weights(path: str | Path) -> Weights:
     path = Path(path)
     if path.is_dir():
         checkpoint = load_checkpoint(path, training=False)
-        model = _check(path, checkpoint.model)
-        return Weights(path, model, validate(checkpoint.config, str(path)), checkpoint.classes)
+        config = validate(checkpoint.config, str(path))
+        model = checkpoint.model
+        if "classify.bias" not in model:
+            model = _check(path, model)
+        return Weights(path, model, config, checkpoint.classes)
     return Weights(path, load_authors_checkpoint(path), None, None)
 
 
@@ -75,11 +84,25 @@ def load_authors_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     return _check(path, {name: state[name] for name in NAMES})
 
 
-def build_model(weights: Weights, config: Config) -> SnippetModel:
-    """A model of the shapes of the weights; the rest of its settings is the configuration's."""
+def build_model(weights: Weights, config: Config) -> SnippetModel | TemporalStudent:
+    """A model of the shapes of the weights; the rest of its settings is the configuration's.
+
+    Raises:
+        ValueError: a student's weights do not fit the configuration.
+    """
+    if weights.is_student:
+        student = TemporalStudent(weights.feature_dim, weights.num_classes, config.second_round)
+        try:
+            student.load_state_dict(weights.model)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{weights.path} does not fit the configuration's [second_round]: {error}"
+            ) from None
+        return student.eval()
     mu = weights.model["mu"]
+    kernel = weights.model["feature_embedding.0.weight"].shape[1] // weights.feature_dim
     shaped = config.model.model_copy(
-        update={"embedding_dim": mu.shape[1], "representatives": mu.shape[0]}
+        update={"embedding_dim": mu.shape[1], "representatives": mu.shape[0], "kernel": kernel}
     )
     model = SnippetModel(weights.feature_dim, weights.num_classes, shaped)
     model.load_state_dict(weights.model)
@@ -112,12 +135,17 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
     Raises:
         ValueError: a shape differs from the configuration's.
     """
+    if weights.is_student:
+        raise ValueError(
+            f"{weights.path} is of a second round's student; a run starts from a base model's "
+            "weights, such as an earlier checkpoint of the same run"
+        )
     for name, own in model.state_dict().items():
         if own.shape != weights.model[name].shape:
             raise ValueError(
                 f"{weights.path}: {name} has shape {tuple(weights.model[name].shape)}, the "
-                f"configuration wants {tuple(own.shape)} (model.embedding_dim and "
-                "model.representatives)"
+                f"configuration wants {tuple(own.shape)} (model.embedding_dim, "
+                "model.kernel and model.representatives)"
             )
     model.load_state_dict(weights.model)
 
@@ -202,9 +230,14 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
     weight, mu, centers = state[NAMES[3]], state["mu"], state["ac_center"]
     if weight.ndim != 2 or mu.ndim != 2 or centers.ndim != 2 or len(centers) < 2:
         raise ValueError(f"{path}: mu, ac_center and {NAMES[3]} must be matrices")
-    dim, feature_dim = weight.shape
-    state.setdefault("feature_mean", torch.zeros(feature_dim))
+    dim, columns = weight.shape
+    feature_dim = len(state.setdefault("feature_mean", torch.zeros(columns)))
     state.setdefault("feature_scale", torch.ones(feature_dim))
+    if not feature_dim or columns % feature_dim:
+        raise ValueError(
+            f"{path}: {NAMES[3]} must have a block of {feature_dim} columns (feature_mean) for "
+            f"each snippet that the kernel sees, got {columns} columns"
+        )
     wanted = {
         "mu": (len(mu), dim),
         "ac_center": (len(centers), dim),

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from gaufuse_ext.text import read_text
+from gaufuse_ext.thresholds import threshold_range
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -37,6 +38,22 @@ def _odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
     return value
+
+
+def _range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    threshold_range(*numbers)
+    return numbers
+
+
+def _iou_range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not (numbers[0] > 0.0 and numbers[2] <= 1.0):
+        raise ValueError(f"tIoU thresholds must lie in (0, 1], got {numbers[0]} to {numbers[2]}")
+    return _range(numbers)
+
+
+# First, step, last: found to be none when a configuration is read, not after the base phase.
+ThresholdRange = Annotated[tuple[float, float, float], AfterValidator(_range)]
+IouRange = Annotated[tuple[float, float, float], AfterValidator(_iou_range)]
 
 
 class Section(BaseModel):
@@ -125,11 +142,12 @@ class MemoryConfig(Section):
 
 
 class TargetPhase(Section):
-    """What snippets are trained on up to and including an epoch: nothing, the labels of the last
-    refresh, or their change since the one before."""
+    """What snippets are trained on up to and including an epoch: nothing ("none"), the labels of
+    the last refresh ("labels"), their change since the one before ("delta", the paper's), or labels
+    that have changed that much more ("labels+delta"), which holds what labels have taught."""
 
     until: Epoch
-    kind: Literal["none", "labels", "delta"]
+    kind: Literal["none", "labels", "delta", "labels+delta"]
     gain: NotNegative = 1.0
 
 
@@ -146,6 +164,9 @@ class ScheduleConfig(Section):
     teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
     teacher_every: Count = 3  # a video has new labels from the teacher at every so many visits
     target: list[TargetPhase]
+    # The least and most optimiser steps of all epochs together: a data set of another size has
+    # every epoch named in the configuration moved in proportion. None: epochs are as written.
+    steps: tuple[Count, Count] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
     # of an epoch after so many minutes (0: never for that).
@@ -164,7 +185,7 @@ class ScheduleConfig(Section):
         ends = [phase.until for phase in self.target]
         if sorted(set(ends)) != ends or not ends or ends[-1] < self.epochs:
             raise ValueError(f"target phases must rise and reach epoch {self.epochs}")
-        first = {"labels": 1, "delta": 2}
+        first = {"labels": 1, "delta": 2, "labels+delta": 2}
         start = 0
         for phase in self.target:
             made = self._refreshes_by(start)
@@ -201,8 +222,9 @@ class PostprocessConfig(Section):
     """From activations to instances: the same path makes labels and detections."""
 
     # "attention_softmax": attention times class softmax, the paper's; "sigmoid": sigmoid of
-    # cas_scale times the class score, for videos of many classes.
-    cas: Literal["attention_softmax", "sigmoid"]
+    # cas_scale times the class score, for videos of many classes; "competing": that times the
+    # class's share among all (softmax), since snippets of another class are where labels go wrong.
+    cas: Literal["attention_softmax", "sigmoid", "competing"]
     cas_scale: Positive = 1.0
     original_share: Probability  # of the original branch in the CAS
     video_share: Probability  # of the original branch in the video score
@@ -210,7 +232,7 @@ class PostprocessConfig(Section):
     class_threshold: NotNegative  # least video score of a class that is looked for
     # First, step and last threshold; "absolute", or "range": fractions between a sequence's
     # minimum and maximum.
-    thresholds: tuple[float, float, float]
+    thresholds: ThresholdRange
     threshold_kind: Literal["absolute", "range"]
     min_length: Count
     margin: NotNegative
@@ -221,6 +243,24 @@ class PostprocessConfig(Section):
     fusion_weights: Literal["inner", "score"]
     fusion_length_offset: NotNegative
     temperature: list[Positive]  # by refresh, the last one for all that follow; one at test time
+    # "nms" keeps the best of overlapping proposals (IoU above fusion_threshold) as it is: what
+    # Gaussian weighted fusion is compared with.
+    fusion: Literal["gaussian", "nms"] = "gaussian"
+
+
+class InstancesConfig(Section):
+    """Which instances labels are made of, how confident each is, and how they become labels."""
+
+    # "ground_truth": labels are the training videos' own annotations, which weak supervision does
+    # not have: an oracle, the upper end of what labels can teach.
+    source: Literal["model", "ground_truth"] = "model"
+    # "contrast": with its surroundings, as for detections; "mean": of the activations inside.
+    confidence: Literal["contrast", "mean"] = "contrast"
+    keep: Probability = 0.0  # instances of less than this share of the best one's contrast go
+    # Confidences are divided by the best one's to this power. 0: as they are. 1: a class that the
+    # video is known to show has an instance of confidence 1.
+    share_of_best: Probability = 0.0
+    combine: Literal["linpro", "mean", "maximum"] = "linpro"
 
 
 class LinproConfig(Section):
@@ -239,6 +279,27 @@ class LinproConfig(Section):
     sparsity_weight: NotNegative
 
 
+class SecondRoundConfig(Section):
+    """Students that learn the pseudo labels of the finished model (second_round.py)."""
+
+    rounds: Annotated[int, Field(ge=0)] = 0  # students, one after the other; 0: none
+    epochs: Count = 20  # of each, at least;
+    least_steps: Annotated[int, Field(ge=0)] = 400  # and as many as these steps take
+    learning_rate: Positive = 1e-3  # falls to zero by a cosine
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    weight_decay: NotNegative = 0.05
+    focal_gamma: NotNegative = 2.0
+    width: Count = 128
+    dilations: list[Count] = [1, 1, 2, 4]  # a residual layer of kernel 3 each
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    # How its activations become instances; the rest is as in [labels] and [testing].
+    cas_scale: Positive = 1.0
+    thresholds: ThresholdRange = (0.025, 0.05, 0.975)  # between minimum and maximum
+    top_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625
+    video_score_weight: NotNegative = 0.1
+
+
 class TrainingConfig(Section):
     """How a step is computed, not what it computes."""
 
@@ -250,7 +311,7 @@ class TrainingConfig(Section):
 
 class EvaluationConfig(Section):
     protocol: Literal["activitynet", "thumos"]
-    iou_thresholds: tuple[float, float, float]  # first, step, last
+    iou_thresholds: IouRange
 
 
 class SelectionConfig(Section):
@@ -284,9 +345,11 @@ class Config(Section):
     memory: MemoryConfig
     schedule: ScheduleConfig
     labels: PostprocessConfig
+    instances: InstancesConfig = InstancesConfig()
     linpro: LinproConfig
     testing: PostprocessConfig
     evaluation: EvaluationConfig
+    second_round: SecondRoundConfig = SecondRoundConfig()
     training: TrainingConfig = TrainingConfig()
     selection: SelectionConfig = SelectionConfig()
     release_quirks: ReleaseQuirks = ReleaseQuirks()
@@ -302,6 +365,11 @@ class Config(Section):
                 raise ValueError(
                     f"{name} must rise in epochs and reach epoch {self.schedule.epochs}"
                 )
+        if self.instances.source == "ground_truth" and self.schedule.policy == "online":
+            raise ValueError(
+                'instances.source = "ground_truth" has nothing to make online: use '
+                'schedule.policy = "schedule" or "every"'
+            )
         if self.testing.classes == "known":
             raise ValueError('testing.classes must be "scored": labels are not known at test time')
         return self

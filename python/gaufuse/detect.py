@@ -64,9 +64,11 @@ def _detect(
         fused = find_instances(groups, testing, testing.temperature[-1])
         scores = fused.scores + testing.video_score_weight * groups.score.unsqueeze(1)
         last = groups.lengths[:, None, None].to(fused.segments)
-        seconds = torch.tensor([subset.snippet_seconds[video] for video in batch.videos])
-        seconds = seconds.to(fused.segments)[groups.video, None, None]
-        segments = torch.minimum(fused.segments, last) * seconds
+        own_seconds = [subset.snippet_seconds[video] for video in batch.videos]
+        seconds = torch.tensor(own_seconds, dtype=torch.float64, device=device)
+        seconds = seconds[groups.video, None, None]
+        # In float64: whole snippets must stay whole where an evaluation truncates to snippets.
+        segments = torch.minimum(fused.segments, last).double() * seconds
         # Cut to what there is on the device: one copy, and no lists of padding.
         valid = gx.valid_mask(fused.counts, scores.shape[1])
         group = valid.nonzero()[:, 0]

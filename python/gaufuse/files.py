@@ -18,12 +18,21 @@ from gaufuse.write_error import CheckedOutput, WriteError, naming
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls write(file) on a temporary file beside `path`, then moves it there.
 
-    Whatever goes wrong, what was at `path` before is untouched and no half file is left.
+    Whatever goes wrong, what was at `path` before is untouched and no half file is left. A link
+    stays one, to the new file; a device or a pipe (/dev/null, /dev/stdout) is written to, since
+    nothing can take its place.
 
     Raises:
         WriteError: it cannot be written, with `path` and the reason, such as a full disk.
     """
     path = Path(path)
+    with naming(path):
+        special = path.exists() and not path.is_file() and not path.is_dir()
+    if special:
+        write_in_folder(path, write)
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     with naming(path):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     try:
@@ -70,7 +79,7 @@ def write_folder_atomically(path: str | Path, write: Callable[[Path], object]) -
 
 
 def write_in_folder(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Calls write(file) on `path` itself, in a folder that nobody sees before it is whole.
+    """Calls write(file) on `path` itself: in a folder that nobody sees before it is whole.
 
     Raises:
         WriteError: it cannot be written, with the reason.

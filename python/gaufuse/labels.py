@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-import gaufuse_ext as gx
 from gaufuse.config import Config, TargetPhase
 from gaufuse.dataset import Batch, VideoSubset
 from gaufuse.distributed import World
-from gaufuse.label_pipeline import labels_of, temperature_at
+from gaufuse.label_pipeline import MadeLabels, labels_of, temperature_at
 from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import groups_of
@@ -62,10 +61,10 @@ class LabelBank:
         """What the phase of the schedule trains a batch on (method section 5)."""
         if phase.kind == "none":
             return None
-        values = self._padded(self.current, batch)
+        labels = self._padded(self.current, batch)
         if phase.kind == "labels":
-            return SnippetTarget(phase.gain * values, phase.gain)
-        return SnippetTarget(phase.gain * (values - self._padded(self.previous, batch)), 0.0)
+            return phase_target(phase, labels)
+        return phase_target(phase, labels, self._padded(self.previous, batch))
 
     def _padded(self, labels: list[torch.Tensor] | None, batch: Batch) -> torch.Tensor:
         if labels is None:
@@ -92,6 +91,22 @@ def pad_labels(labels: list[torch.Tensor], batch: Batch) -> torch.Tensor:
     return pad_sequence([labels[i] for i in batch.videos], batch_first=True).to(batch.features)
 
 
+def phase_target(
+    phase: TargetPhase, labels: torch.Tensor, previous: torch.Tensor | None = None
+) -> SnippetTarget:
+    """What a phase that trains on labels makes of them; `previous` is for both kinds of delta."""
+    if phase.kind == "labels":
+        return SnippetTarget(phase.gain * labels, phase.gain)
+    if phase.kind == "delta":
+        return SnippetTarget(phase.gain * (labels - previous), 0.0)
+    return SnippetTarget(further(labels, previous, phase.gain), 1.0)
+
+
+def further(labels: torch.Tensor, previous: torch.Tensor, gain: float) -> torch.Tensor:
+    """Labels that have changed by `gain` times more than they have since the previous ones."""
+    return (labels + gain * (labels - previous)).clamp(0.0, 1.0)
+
+
 class LabelTally:
     """Sums up what label statistics need, on the device: it is read once, at the end."""
 
@@ -113,8 +128,7 @@ class LabelTally:
         labels: torch.Tensor,
         previous: torch.Tensor | None,
         batch: Batch,
-        fused: gx.FusedSegments,
-        solved: gx.LinproLabels,
+        made: MadeLabels,
     ) -> None:
         """labels and the ones before them: (B, T, C), zero at padding."""
         known = (batch.labels > 0).unsqueeze(1) & batch.mask.unsqueeze(-1)
@@ -125,13 +139,13 @@ class LabelTally:
             (labels * covered).sum(),
             labels.new_zeros(()) if previous is None else (labels - previous).abs().sum(),
             batch.mask.sum() * labels.shape[-1],
-            fused.counts.sum(),
-            solved.residual.sum(),
-            solved.relaxed.sum(),
+            made.instances,
+            made.residual,
+            made.relaxed,
         )
         stacked = torch.stack([value.double() for value in sums])
         self._sums = self._sums.to(stacked.device) + stacked
-        self._groups += len(solved.codes)
+        self._groups += len(made.labels)
 
     def statistics(self) -> LabelStatistics:
         sums = self._sums.tolist()
@@ -149,8 +163,9 @@ class LabelTally:
 @torch.no_grad()
 def label_batch(
     model: SnippetModel, batch: Batch, config: Config, temperature: float
-) -> tuple[torch.Tensor, gx.FusedSegments, gx.LinproLabels]:
-    """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding."""
+) -> tuple[torch.Tensor, MadeLabels]:
+    """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding; and what
+    they were made of."""
     outputs = model(
         batch.features,
         batch.mask,
@@ -159,10 +174,10 @@ def label_batch(
         bfloat16=config.training.label_precision == "bf16",
     )
     groups = groups_of(outputs, batch, config.labels, config.loss.top_fraction)
-    fused, solved = labels_of(groups, config.labels, config.linpro, temperature)
+    made = labels_of(groups, config, temperature)
     labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
-    labels[groups.video, :, groups.label] = solved.labels
-    return labels, fused, solved
+    labels[groups.video, :, groups.label] = made.labels
+    return labels, made
 
 
 def make_labels(
@@ -190,6 +205,22 @@ def make_labels(
     return labels, LabelTally.merged([tally for _, tally in made]).statistics()
 
 
+def ground_truth_labels(subset: VideoSubset) -> list[torch.Tensor]:
+    """(T, C) of each video: 1 where an annotated segment covers a snippet, rounded to snippets, at
+    least one."""
+    index = {label: c for c, label in enumerate(subset.info.classes)}
+    labels = []
+    for name, length, seconds in zip(
+        subset.names, subset.features.lengths, subset.snippet_seconds, strict=True
+    ):
+        video, own = torch.zeros(length, len(index)), subset.annotations[name]
+        for (start, end), label in zip(own.segments / seconds, own.labels, strict=True):
+            first = min(max(0, round(start)), length - 1)
+            video[first : max(first + 1, round(end)), index[label]] = 1.0
+        labels.append(video)
+    return labels
+
+
 def _make_own_labels(
     model: SnippetModel,
     subset: VideoSubset,
@@ -201,11 +232,13 @@ def _make_own_labels(
     temperature = temperature_at(config.labels, refresh)
     labels: list[ClassColumns] = []
     tally = LabelTally()
+    if config.instances.source == "ground_truth":
+        return [ClassColumns.of(video) for video in ground_truth_labels(subset)], tally
     for batch in subset.batches(config.data.batch_size):
         batch = batch.to(device)
-        padded, fused, solved = label_batch(model, batch, config, temperature)
+        padded, made = label_batch(model, batch, config, temperature)
         before = None if previous is None else pad_labels(previous, batch)
-        tally.add(padded, before, batch, fused, solved)
+        tally.add(padded, before, batch, made)
         labels += [
             ClassColumns.of(row[:length].cpu())
             for row, length in zip(padded, batch.sizes, strict=True)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from gaufuse.config import Config, TargetPhase
 from gaufuse.dataset import Batch
 from gaufuse.distributed import World
-from gaufuse.labels import ClassColumns, LabelStatistics, LabelTally, label_batch
+from gaufuse.labels import ClassColumns, LabelStatistics, LabelTally, label_batch, phase_target
 from gaufuse.losses import SnippetTarget
 from gaufuse.model import SnippetModel
 
@@ -62,17 +62,15 @@ class OnlineTeacher:
             self._make(batch.select(due))
         given = [self._given[video] for video in batch.videos]
         labels = pad_sequence([own.labels for own in given], batch_first=True)
-        if phase.kind == "labels":
-            return SnippetTarget(phase.gain * labels, phase.gain)
         previous = pad_sequence([own.previous for own in given], batch_first=True)
-        return SnippetTarget(phase.gain * (labels - previous), 0.0)
+        return phase_target(phase, labels, previous)
 
     def _is_due(self, video: int) -> bool:
         visits = self._epochs + video  # shifted by the video, so that each step has as many due
         return video not in self._given or visits % self.config.schedule.teacher_every == 0
 
     def _make(self, batch: Batch) -> None:
-        labels, fused, solved = label_batch(
+        labels, made = label_batch(
             self.model, batch, self.config, self.config.labels.temperature[0]
         )
         for row, video, size in zip(labels, batch.videos, batch.sizes, strict=True):
@@ -80,7 +78,7 @@ class OnlineTeacher:
         self._made.update(batch.videos)
         before = [self._given[video].previous for video in batch.videos]
         previous = pad_sequence(before, batch_first=True)
-        self._tally.add(labels, previous, batch, fused, solved)
+        self._tally.add(labels, previous, batch, made)
 
     def _give(self, video: int, labels: torch.Tensor) -> None:
         previous = self._given[video].labels if video in self._given else labels

@@ -36,7 +36,10 @@ def class_activations(outputs: Outputs, config: PostprocessConfig) -> torch.Tens
         mixed = share * first + (1.0 - share) * second
         return outputs.original.attention.unsqueeze(-1) * mixed
     first, second = (branch.scores[..., :-1] for branch in branches)
-    return torch.sigmoid(config.cas_scale * (share * first + (1.0 - share) * second))
+    scores = config.cas_scale * (share * first + (1.0 - share) * second)
+    if config.cas == "competing":
+        return scores.sigmoid() * scores.softmax(-1)
+    return scores.sigmoid()
 
 
 def video_scores(
@@ -107,6 +110,8 @@ def find_instances(
 ) -> gx.FusedSegments:
     """Instances of each group, boundaries in snippets; the video score is not in their scores."""
     proposals = find_proposals(groups, config)
+    if config.fusion == "nms":
+        return _best_of_overlapping(proposals, config.fusion_threshold)
     return gx.fuse_segments(
         proposals.segments,
         proposals.scores,
@@ -116,6 +121,25 @@ def find_instances(
         threshold=config.fusion_threshold,
         overlap=config.fusion_overlap,
         length_offset=config.fusion_length_offset,
+    )
+
+
+def _best_of_overlapping(proposals: gx.Proposals, threshold: float) -> gx.FusedSegments:
+    """Non-maximum suppression, as fused segments of one member each."""
+    keep = gx.nms(proposals.segments, proposals.scores, threshold, proposals.counts)
+    kept, rows = keep >= 0, keep.clamp(min=0)
+    capacity = keep.shape[1]
+    ranks = torch.arange(capacity, device=keep.device).expand_as(keep)
+    # Padding is written past the end, which is cut off.
+    places = torch.where(kept, rows, capacity)
+    unassigned = keep.new_full((len(keep), capacity + 1), -1)
+    assignment = unassigned.scatter(1, places, ranks)[:, :capacity]
+    return gx.FusedSegments(
+        proposals.segments.gather(1, rows.unsqueeze(-1).expand(-1, -1, 2)) * kept.unsqueeze(-1),
+        proposals.scores.gather(1, rows) * kept,
+        kept.sum(1),
+        assignment,
+        (assignment >= 0).to(proposals.scores),
     )
 
 

@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
-from gaufuse.config import Config, Step, TargetPhase
+import math
+
+from gaufuse.config import Config, Step, TargetPhase, validate
 from gaufuse.losses import LossWeights
+
+
+def scaled(config: Config, videos: int) -> Config:
+    """The configuration whose epochs are moved so that a data set of so many training videos takes
+    the steps that schedule.steps wants; then without that setting, so that it is the same again.
+
+    Raises:
+        ValueError: there are so few epochs to be that phases would fall together.
+    """
+    if config.schedule.steps is None:
+        return config
+    least, most = config.schedule.steps
+    each = math.ceil(videos / config.data.batch_size)
+    written = config.schedule.epochs
+    wanted = min(max(written, math.ceil(least / each)), max(1, most // each))
+    factor = wanted / written
+
+    def moved(epoch: int) -> int:
+        return max(1, round(epoch * factor))
+
+    table = config.model_dump(mode="json", exclude_none=True)
+    schedule = table["schedule"]
+    del schedule["steps"]
+    schedule["epochs"] = moved(written)
+    schedule["refresh"] = [moved(epoch) for epoch in schedule["refresh"]]
+    schedule["every"] = moved(schedule["every"])
+    table["memory"]["start"] = moved(table["memory"]["start"])
+    for steps in (
+        schedule["target"],
+        table["loss"]["spl_weight"],
+        table["optimizer"]["learning_rate"],
+    ):
+        for step in steps:
+            step["until"] = moved(step["until"])
+    return validate(table, f"the schedule, moved to {schedule['epochs']} epochs by schedule.steps")
 
 
 def value_at(steps: list[Step], epoch: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Iterator
@@ -49,7 +48,16 @@ from gaufuse.schedule import (
     target_at,
     value_at,
 )
+from gaufuse.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.student import TemporalStudent
 from gaufuse.training_step import TrainingStep, make_optimizer
+
+PHASES = {  # by the kind of target
+    "none": "base model",
+    "labels": "pseudo labels",
+    "delta": "delta labels",
+    "labels+delta": "delta labels",
+}
 
 
 class Trainer:
@@ -103,6 +111,7 @@ class Trainer:
         self.step = TrainingStep(self.model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
         self.evaluations: list[dict] = []
+        self._students = 0  # of the second round that are trained; the model is then the last one
         self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
         self._saved_at = time.monotonic()
         self._log: RunLog | None = None  # while it runs
@@ -133,24 +142,16 @@ class Trainer:
         self._saved_at = started
         self.world.first_does(self._describe)
         ends = phase_ends(config)
-        with (
-            RunLog(
-                self.folder if self.world.is_first else None,
-                self.epoch,
-                self.console,
-                [entry["epoch"] for entry in self.evaluations],
-            ) as self._log,
-            report.ProgressLine(
-                self.console, "training", config.schedule.epochs, self.epoch
-            ) as progress,
-        ):
+        with RunLog(
+            self.folder if self.world.is_first else None,
+            self.epoch,
+            self.console,
+            [entry["epoch"] for entry in self.evaluations],
+        ) as self._log:
             self._evaluate_if_cut_off(ends)
-            while self.epoch < config.schedule.epochs:
-                self.epoch += 1
-                losses = self._train_epoch()
-                self._after_epoch(ends)
-                shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
-                progress.advance(shown)
+            self._train_model(ends)
+            for student in range(self._students, config.second_round.rounds):
+                self._train_student(student)
         metrics = self._write_results()
         if is_annotated(self.testing):
             self.console.print(report.map_table(self._table(), metrics["iou_thresholds"]))
@@ -167,6 +168,16 @@ class Trainer:
         if self.validation is not None:
             subsets["validation"] = self.validation
         describe_run(self.folder, self.device, subsets, self.epoch, self.world)
+
+    def _train_model(self, phase_ends: set[int]) -> None:
+        epochs = self.config.schedule.epochs
+        with report.ProgressLine(self.console, "training", epochs, self.epoch) as progress:
+            while self.epoch < epochs:
+                self.epoch += 1
+                losses = self._train_epoch()
+                self._after_epoch(phase_ends)
+                shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+                progress.advance(shown)
 
     # One epoch
 
@@ -231,7 +242,8 @@ class Trainer:
 
     def _evaluation_is_due(self, phase_ends: set[int]) -> bool:
         every = self.config.schedule.evaluate_every
-        return self.epoch in phase_ends or (every > 0 and self.epoch % every == 0)
+        periodic = every > 0 and self.epoch % every == 0
+        return self.epoch in phase_ends or periodic or self._students > 0
 
     def _checkpoint_is_due(self) -> bool:
         schedule = self.config.schedule
@@ -269,8 +281,11 @@ class Trainer:
         elif target_at(self.config, self.epoch).kind != "none":
             self._report_labels("online labels", self.teacher.end_epoch(self.world))
 
-    def _report_labels(self, name: str, statistics: LabelStatistics) -> None:
-        self._log.write(self.epoch, "refresh", asdict(statistics))
+    def _report_labels(
+        self, name: str, statistics: LabelStatistics, epoch: int | None = None
+    ) -> None:
+        """epoch: what the record is of; this one by default."""
+        self._log.write(epoch or self.epoch, "refresh", asdict(statistics))
         self.console.print(
             f"epoch {self.epoch}: {name}: coverage {statistics.coverage:.1%}, "
             f"confidence {statistics.confidence:.3f}, change {statistics.change:.4f}, "
@@ -280,11 +295,60 @@ class Trainer:
             soft_wrap=True,
         )
 
+    # The second round
+
+    def _train_student(self, student: int) -> None:
+        """On the labels that the model makes now; the student takes its place."""
+        config, first = self.config, self.epoch
+        labels = self._student_labels(student)
+        torch.manual_seed(config.seed * 1_000_003 + first)
+        model = new_student(self.training, config, self.device)
+        epochs = student_epochs(config, len(labels))
+        with report.ProgressLine(self.console, f"student {student + 1}", epochs) as progress:
+
+            def after_epoch(epoch: int, loss: float) -> None:
+                self._log.write(first + epoch, "losses", {"student": loss})
+                progress.advance(f"loss {loss:.3g}")
+
+            seed = config.seed * 100 + student
+            train_student(model, labels, self._shares, config, seed, self.world, after_epoch)
+        self.model, self._students, self.epoch = model, student + 1, first + epochs
+        if self.world.is_first:
+            self._save()
+        self._evaluate()
+
+    def _student_labels(self, student: int) -> list[torch.Tensor]:
+        labels, statistics = make_labels(
+            self.model,
+            self.training,
+            self._path,
+            len(self.config.schedule.refreshes),
+            self.device,
+            self.labels.current,
+            self.world,
+        )
+        self._report_labels(f"labels of student {student + 1}", statistics, self.epoch + 1)
+        self.labels.replace(labels)
+        return labels
+
     # Evaluation and files
 
+    @property
+    def _path(self) -> Config:
+        """How activations of the model as it is now become labels and detections."""
+        return self._path_of(self._students)
+
+    def _path_of(self, students: int) -> Config:
+        return student_config(self.config) if students else self.config
+
     def _evaluate(self) -> None:
-        detections = detect(self.model, self.testing, self.config, self.device, self.world)
-        entry: dict[str, Any] = {"epoch": self.epoch, "map": None, "average_map": None}
+        detections = detect(self.model, self.testing, self._path, self.device, self.world)
+        entry: dict[str, Any] = {
+            "epoch": self.epoch,
+            "phase": self._phase(self.epoch),
+            "map": None,
+            "average_map": None,
+        }
         note = "no mAP, since no test video has annotations"
         if is_annotated(self.testing):
             score = detection_score(detections, self.testing, self.config)
@@ -292,7 +356,7 @@ class Trainer:
             note = f"average mAP {score.average_map:.2f}"
         if self.validation is not None:
             entry["validation"] = validation_score(
-                self.model, self.validation, self.config, self.device, self.world
+                self.model, self.validation, self._path, self.device, self.world
             )
             metric = selection_metric(self.config.selection, self.validation)
             note += f", {metric} mAP of the validation videos {entry['validation']:.2f}"
@@ -348,27 +412,43 @@ class Trainer:
     def _detections_after(self, epoch: int) -> Detections:
         if self._detections is not None and self._detections[0] == epoch:
             return self._detections[1]
-        model = self.model
+        model, path = self.model, self._path
         if epoch != self.epoch:
-            state = load_checkpoint(checkpoints_in(self.folder.checkpoints)[epoch], training=False)
-            model = copy.deepcopy(self.model)
-            model.load_state_dict(state.model)
-        return detect(model, self.testing, self.config, self.device, self.world)
+            state = load_checkpoint(checkpoints_in(self.folder.checkpoints)[epoch])
+            model, path = self._model_of(state), self._path_of(state.training["students"])
+        return detect(model, self.testing, path, self.device, self.world)
+
+    def _model_of(self, state: Checkpoint) -> SnippetModel | TemporalStudent:
+        if state.training["students"]:
+            model = new_student(self.training, self.config, self.device).eval()
+        else:
+            info = self.dataset.info
+            model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
+        model.load_state_dict(state.model)
+        return model.to(self.device)
 
     def _table(self) -> list[tuple[str, list[float], float]]:
         """Evaluations at the end of each phase, and the one that is the result."""
-        names = {"none": "base model", "labels": "pseudo labels", "delta": "delta labels"}
         chosen, ends = self._chosen(), phase_ends(self.config)
+        last = self.config.schedule.epochs
         return [
             (
-                f"{names[target_at(self.config, entry['epoch']).kind]}, epoch {entry['epoch']}"
+                f"{self._phase(entry['epoch'])}, epoch {entry['epoch']}"
                 + (", chosen" if entry is chosen and self.config.selection.by != "last" else ""),
                 entry["map"],
                 entry["average_map"],
             )
             for entry in self.evaluations
-            if entry is chosen or entry["epoch"] in ends
+            if entry is chosen or entry["epoch"] in ends or entry["epoch"] > last
         ]
+
+    def _phase(self, epoch: int) -> str:
+        """The name of what is trained in an epoch."""
+        schedule = self.config.schedule
+        if epoch > schedule.epochs:
+            each = student_epochs(self.config, len(self.training))
+            return f"student {math.ceil((epoch - schedule.epochs) / each)}"
+        return PHASES[target_at(self.config, epoch).kind]
 
     def _training_state(self) -> dict[str, Any]:
         """All that a run needs to go on but the weights. Random numbers are not among it: they are
@@ -378,10 +458,15 @@ class Trainer:
             "memory": self.memory.state_dict(),
             "labels": self.labels.state_dict(),
             "teacher": self.teacher.state_dict(),
+            "students": self._students,
         }
 
     def _load_training_state(self, state: Checkpoint) -> None:
-        self.model.load_state_dict(state.model)
+        self._students = state.training["students"]
+        if self._students:
+            self.model = self._model_of(state)
+        else:
+            self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.training["optimizer"])
         self.memory.load_state_dict(state.training["memory"])
         self.labels.load_state_dict(state.training["labels"])

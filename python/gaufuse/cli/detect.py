@@ -22,6 +22,7 @@ from gaufuse.detect import detect
 from gaufuse.evaluation import detection_score, is_annotated
 from gaufuse.files import write_json
 from gaufuse.report import make_console
+from gaufuse.second_round import student_config
 
 PRESET = "thumos14_release"
 
@@ -54,9 +55,9 @@ def run(options: argparse.Namespace) -> None:
     device = pick_device(options.device)
     subset = dataset.testing if options.subset == "testing" else dataset.training
     subset.prepare(config.data.workers, device)
-    results = detect(
-        build_model(weights, config).to(device), subset, config, device, console=console
-    )
+    model = build_model(weights, config).to(device)
+    used = student_config(config) if weights.is_student else config
+    results = detect(model, subset, used, device, console=console)
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
     score = ", no mAP, since none of them has annotations"

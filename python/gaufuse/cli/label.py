@@ -189,12 +189,13 @@ def _of_activations(
             columns = [c for c, name in enumerate(classes) if name in known]
             if columns:
                 groups = _groups(cas, columns)
-                _, solved = labels_of(groups, config.labels, config.linpro, temperature)
-                labels[video][:, columns] = solved.labels.numpy().T
-                status.update(map(str, solved.status))
+                made = labels_of(groups, config, temperature)
+                labels[video][:, columns] = made.labels.numpy().T
+                status.update(made.status)
             line.advance()
     settings = {
         "labels": config.labels.model_dump(mode="json") | {"temperature": temperature},
+        "instances": config.instances.model_dump(),
         "linpro": config.linpro.model_dump(),
     }
     return Made(labels, classes, status, settings)

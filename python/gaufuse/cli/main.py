@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 
-from gaufuse.cli import bench, convert, data, detect, evaluate, fuse, info, label, simulate, train
+from gaufuse.cli import (
+    bench,
+    convert,
+    data,
+    detect,
+    evaluate,
+    experiment,
+    fuse,
+    info,
+    label,
+    simulate,
+    train,
+)
 from gaufuse.write_error import naming, naming_full_disks
 
-COMMANDS = (train, detect, evaluate, convert, data, label, fuse, simulate, bench, info)
+COMMANDS = (
+    train,
+    detect,
+    evaluate,
+    experiment,
+    convert,
+    data,
+    label,
+    fuse,
+    simulate,
+    bench,
+    info,
+)
 
 DESCRIPTION = """\
 Weakly supervised temporal action localization with Gaussian weighted instance fusion, LinPro and
@@ -49,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; a problem of the user's is one sentence on stderr and exit status 2."""
+    _print_any_name()
     options = build_parser().parse_args(arguments)
     try:
         with naming_full_disks():
@@ -66,6 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("gaufuse: interrupted", file=sys.stderr)
         return 130
     return status or 0
+
+
+def _print_any_name() -> None:
+    """Names come from outside: one that the terminal's encoding lacks, or that is no text at all,
+    must not end a command after its work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

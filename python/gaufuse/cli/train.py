@@ -2,7 +2,8 @@
 
 TARGET is a data set folder (dataset.toml, annotations.json, features/<video>.npy) or a TOML
 configuration whose data.root names one. For a folder, the configuration is --config if given, else
-the folder's own train.toml, else a preset chosen by how many classes its videos show.
+the folder's own train.toml, else preset thumos14 for the paper's kind of data (I3D features of
+2,048 dimensions, about one label a video) and preset general for all others.
 
 A data set of another layout (`gaufuse convert --help`: W-TALC/RSKP, ACM-Net, CoLA, ActionFormer) is
 brought into ours first, in RUN/dataset; further runs can take that as their TARGET.
@@ -44,10 +45,13 @@ from gaufuse.dry_run import dry_run
 from gaufuse.freed_memory import keep_freed_memory
 from gaufuse.report import make_console
 from gaufuse.run_folder import RunFolder, check_unused, locked, prepare_folder
+from gaufuse.schedule import scaled
 from gaufuse.trainer import Trainer
 
-# Up to here a softmax over classes, which shares one label out among a video's classes, is fair.
-MANY_LABELS = 1.5
+# The paper's own kind of data: I3D features of RGB and flow, and so few labels a video that a
+# softmax over classes, which shares one label out among them, is fair.
+I3D_DIM = 2048
+FEW_LABELS = 1.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +116,7 @@ def _train(
 ) -> None:
     overrides = list(options.set)
     if options.control:
-        overrides += ["loss.label_initial=0", "loss.label_maximum=0"]
+        overrides += ["loss.label_initial=0", "loss.label_maximum=0", "second_round.rounds=0"]
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     config, dataset = _load(options, overrides, world, console)
@@ -166,8 +170,7 @@ def _load(
         config = load_config(target, overrides)
         if config.data.root is None:
             raise ValueError(f"{target} has no data.root: name the data set folder there")
-        dataset = load_dataset(config.data.root, config.data.in_memory)
-        return config, cross_validated(dataset, config.data)
+        return _fitted(config, load_dataset(config.data.root, config.data.in_memory))
     if not (target / "dataset.toml").is_file():
         if options.config is not None:
             load_config(options.config, overrides)  # its mistakes before minutes of work
@@ -175,11 +178,17 @@ def _load(
     elif options.convert:
         raise ValueError(f"--convert is for other layouts; {target} is of ours already")
     dataset = load_dataset(target)
-    source = options.config or _find_config(target, dataset, console)
+    source = options.config or find_config(target, dataset, console)
     config = load_config(source, [*overrides, f"data.root={_quote(target)}"])
     for subset in (dataset.training, dataset.testing):
         subset.features.in_memory = config.data.in_memory
-    return config, cross_validated(dataset, config.data)
+    return _fitted(config, dataset)
+
+
+def _fitted(config: Config, dataset: Dataset) -> tuple[Config, Dataset]:
+    """The fold that is asked for, and a schedule for a data set of its size."""
+    dataset = cross_validated(dataset, config.data)
+    return scaled(config, len(dataset.training)), dataset
 
 
 def _converted(source: Path, options: argparse.Namespace, world: World, console: Console) -> Path:
@@ -205,14 +214,15 @@ def _converted(source: Path, options: argparse.Namespace, world: World, console:
     return run.dataset
 
 
-def _find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
+def find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
     own = target / "train.toml"
     if own.is_file():
         return own
-    labels = float(dataset.training.labels.sum(1).mean())
-    preset = "multi_label" if labels > MANY_LABELS else "thumos14"
+    labels, dim = float(dataset.training.labels.sum(1).mean()), dataset.info.feature_dim
+    preset = "thumos14" if dim == I3D_DIM and labels <= FEW_LABELS else "general"
     console.print(
-        f"{labels:.1f} labels a video: preset {preset} (choose another one with --config)"
+        f"{labels:.1f} labels a video, features of {dim} dimensions: preset {preset} (choose "
+        "another one with --config)"
     )
     return preset
 

@@ -75,6 +75,8 @@ def convert(
         raise ValueError(f"--resample must be at least 1, got {settings.resample}")
     if output.exists() and not settings.overwrite:
         raise ValueError(f"{output} exists: replace it with --overwrite, or name another folder")
+    if output.exists() and not _may_be_replaced(output):
+        raise ValueError(f"{output} is no data set, so --overwrite does not replace it")
     if (
         output.resolve() == source.path.resolve()
         or output.resolve() in source.path.resolve().parents
@@ -110,6 +112,11 @@ def convert(
             f"{_few(source.trimmed)}"
         )
     return result
+
+
+def _may_be_replaced(output: Path) -> bool:
+    """A data set, or an empty folder: nothing else is removed, whatever was typed."""
+    return (output / "dataset.toml").is_file() or (output.is_dir() and not any(output.iterdir()))
 
 
 def resample(features: np.ndarray, snippets: int) -> np.ndarray:

@@ -1,0 +1,202 @@
+"""What the records say: per data set, arms with mean and spread, differences paired by seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from gaufuse.experiment.definition import Cell, Experiment, cells_of
+from gaufuse.experiment.records import identity_key, latest_by_identity
+from gaufuse.experiment.statistics import Estimate, deviation, estimate, estimate_of_groups
+
+
+@dataclass(frozen=True)
+class Result:
+    """One arm on one data set."""
+
+    records: list[dict]  # of its runs
+    values: dict[int, float]  # average mAP in percent by replicate (see `replicate`)
+    missing: int  # runs that the experiment has and that no record is there of
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values.values())
+
+    @property
+    def deviation(self) -> float | None:
+        return deviation(list(self.values.values()))
+
+    @property
+    def map(self) -> list[float]:
+        """Mean mAP at each threshold."""
+        return [fmean(column) for column in zip(*(r["map"] for r in self.records), strict=True)]
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean wall time of the runs that were not interrupted."""
+        times = [record["seconds"] for record in self.records if not record["resumed"]]
+        return fmean(times) if times else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    experiment: Experiment
+    method: str  # of intervals
+    results: dict[tuple[str, str], Result]  # by data set and arm; those with a run at least
+    notes: list[str]
+
+    @property
+    def data(self) -> list[str]:
+        return [name for name in self.experiment.data if any(d == name for d, _ in self.results)]
+
+    @property
+    def arms(self) -> list[str]:
+        return [name for name in self.experiment.arms if any(a == name for _, a in self.results)]
+
+    @property
+    def comparisons(self) -> list[tuple[str, str]]:
+        """Arms and what they are compared with, in the order of the file."""
+        return [
+            (arm, other)
+            for arm, settings in self.experiment.arms.items()
+            for other in settings.against
+            if any(self.differences(data, arm, other) for data in self.data)
+        ]
+
+    def control(self, arm: str) -> str | None:
+        return next(iter(self.experiment.arms[arm].against), None)
+
+    def differences(self, data: str, arm: str, other: str) -> list[float]:
+        """Of the replicates that both have."""
+        if (data, arm) not in self.results or (data, other) not in self.results:
+            return []
+        own, others = self.results[data, arm].values, self.results[data, other].values
+        return [own[key] - others[key] for key in own if key in others]
+
+    def difference(self, data: str, arm: str, other: str | None) -> Estimate | None:
+        values = self.differences(data, arm, other) if other else []
+        return estimate(values, self.method) if values else None
+
+    def mean_difference(self, arm: str, other: str) -> tuple[Estimate, int] | None:
+        """The mean over data sets, and how many there are."""
+        groups = [self.differences(data, arm, other) for data in self.data]
+        groups = [group for group in groups if group]
+        return (estimate_of_groups(groups, self.method), len(groups)) if groups else None
+
+
+def summarise(
+    experiment: Experiment,
+    records: list[dict],
+    method: str = "t",
+    only: Sequence[str] = (),
+) -> Summary:
+    """Takes each cell's last finished record. Records of arms as the file does not have them (any
+    more) are left out; which those are is told in the notes."""
+    found = latest_by_identity(records)
+    groups: dict[tuple[str, str], list[tuple[Cell, dict | None]]] = defaultdict(list)
+    for cell in cells_of(experiment, only):
+        groups[cell.data, cell.arm].append((cell, found.get(identity_key(cell.identity))))
+    results, used = {}, []
+    for key, runs in groups.items():
+        own = [(cell, record) for cell, record in runs if record is not None]
+        if own:
+            results[key] = Result(
+                [record for _, record in own], _by_replicate(own), len(runs) - len(own)
+            )
+            used += own
+    return Summary(experiment, method, results, _notes(experiment, groups, used, records))
+
+
+def replicate(cell: Cell) -> int:
+    """What is paired, and taken to be independent: the data seed where there are several data
+    sets of the kind (training seeds on one of them are averaged), else the training seed."""
+    return cell.seed if cell.data_seed is None else cell.data_seed
+
+
+def _by_replicate(runs: list[tuple[Cell, dict]]) -> dict[int, float]:
+    values: dict[int, list[float]] = defaultdict(list)
+    for cell, record in runs:
+        values[replicate(cell)].append(record["average_map"])
+    return {key: fmean(own) for key, own in values.items()}
+
+
+def _notes(
+    experiment: Experiment, groups: dict, used: list[tuple[Cell, dict]], records: list[dict]
+) -> list[str]:
+    notes = []
+    missing = sum(record is None for runs in groups.values() for _, record in runs)
+    if missing:
+        notes.append(f"{missing} of {missing + len(used)} cells have no finished run yet.")
+    known = {identity_key(cell.identity) for cell in cells_of(experiment)}
+    finished = latest_by_identity(records)
+    stale = sum(key not in known for key in finished)
+    if stale:
+        notes.append(f"{stale} records of other arms or settings are left out.")
+    failed = {
+        identity_key(record["identity"]): f"{record['data']}/{record['arm']}"
+        for record in records
+        if record["status"] == "failed"
+    }
+    failed = sorted({name for key, name in failed.items() if key in known - set(finished)})
+    if failed:
+        notes.append(f"Failed: {', '.join(failed)}.")
+    mixed = sorted({f"{c.data}/{c.arm}" for c, _ in used if _is_mixed(groups[c.data, c.arm])})
+    if mixed:
+        notes.append(f"Runs of different presets are mixed in {', '.join(mixed)}: run those again.")
+    return notes
+
+
+def _is_mixed(runs: list[tuple[Cell, dict | None]]) -> bool:
+    """Whether equal arguments meant different settings, so a preset was edited between runs."""
+    settings = defaultdict(set)
+    for cell, record in runs:
+        if record is not None:
+            settings[cell.arguments].add(record.get("settings"))
+    return any(len(own) > 1 for own in settings.values())
+
+
+def summary_json(summary: Summary) -> dict:
+    """The tables as data; numbers in percent of average mAP, seconds."""
+
+    def of(estimate: Estimate | None) -> dict | None:
+        if estimate is None:
+            return None
+        return {
+            "mean": estimate.mean,
+            "interval": None if estimate.low is None else [estimate.low, estimate.high],
+            "pairs": estimate.values,
+        }
+
+    return {
+        "title": summary.experiment.title,
+        "interval": {"level": 0.95, "method": summary.method},
+        "results": [
+            {
+                "data": data,
+                "arm": arm,
+                "runs": len(result.records),
+                "missing": result.missing,
+                "average_map": {
+                    "mean": result.mean,
+                    "std": result.deviation,
+                    "by_replicate": {str(key): value for key, value in result.values.items()},
+                },
+                "map": result.map,
+                "iou_thresholds": result.records[0]["iou_thresholds"],
+                "seconds": result.seconds,
+                "differences": {
+                    other: of(summary.difference(data, arm, other))
+                    for other in summary.experiment.arms[arm].against
+                },
+            }
+            for (data, arm), result in summary.results.items()
+        ],
+        "over_data": [
+            {"arm": arm, "against": other, "data_sets": count, **of(mean)}
+            for arm, other in summary.comparisons
+            for mean, count in [summary.mean_difference(arm, other)]
+        ],
+        "notes": summary.notes,
+    }

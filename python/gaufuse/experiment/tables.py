@@ -1,0 +1,133 @@
+"""Summaries as tables, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from gaufuse.experiment.statistics import Estimate
+from gaufuse.experiment.summary import Result, Summary
+
+NOTHING = "-"
+INTERVALS = {
+    "t": "95 % t interval",
+    "bootstrap": "95 % bootstrap interval (percentiles)",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def all_tables(summary: Summary) -> Iterator[Table]:
+    if not summary.results:
+        return
+    for data in summary.data:
+        yield data_table(summary, data)
+    if len(summary.data) > 1:
+        yield overview(summary)
+    if summary.comparisons:
+        yield comparison_table(summary)
+
+
+def data_table(summary: Summary, data: str) -> Table:
+    """The arms on one data set."""
+    results = {arm: summary.results.get((data, arm)) for arm in summary.arms}
+    results = {arm: result for arm, result in results.items() if result is not None}
+    shown = _thresholds(next(iter(results.values())))
+    rows = []
+    for arm, result in results.items():
+        control = summary.control(arm)
+        difference = summary.difference(data, arm, control)
+        rows.append(
+            [
+                arm,
+                f"{len(result.records)}",
+                with_deviation(result),
+                with_interval(difference),
+                NOTHING if difference is None else control,
+                *(f"{result.map[i]:.1f}" for i in shown),
+                NOTHING if result.seconds is None else f"{result.seconds:.0f} s",
+            ]
+        )
+    thresholds = next(iter(results.values())).records[0]["iou_thresholds"]
+    header = ["", "runs", "average mAP", "difference", "to"]
+    header += [f"mAP@{thresholds[i]:.3g}" for i in shown]
+    title = f"{data}: difference with its {INTERVALS[summary.method]}"
+    return Table(title, [*header, "time"], rows)
+
+
+def overview(summary: Summary) -> Table:
+    """Average mAP of every arm on every data set, in brackets less that of its control."""
+    rows = []
+    for arm in summary.arms:
+        cells = []
+        for data in summary.data:
+            result = summary.results.get((data, arm))
+            difference = summary.difference(data, arm, summary.control(arm))
+            text = NOTHING if result is None else f"{result.mean:.1f}"
+            if difference is not None:
+                text += f" ({difference.mean:+.1f}{_star(difference)})"
+            cells.append(text)
+        rows.append([arm, *cells])
+    title = "average mAP (difference to the control; *: its interval does not reach zero)"
+    return Table(title, ["", *summary.data], rows)
+
+
+def comparison_table(summary: Summary) -> Table:
+    """Every comparison of the file: what each step is worth."""
+    rows = []
+    for arm, other in summary.comparisons:
+        cells = [summary.difference(data, arm, other) for data in summary.data]
+        mean, _ = summary.mean_difference(arm, other)
+        rows.append([f"{arm} - {other}", *map(with_interval, cells), with_interval(mean)])
+    title = f"differences of average mAP, paired by seed, {INTERVALS[summary.method]}"
+    return Table(title, ["", *summary.data, "mean of the data sets"], rows)
+
+
+def with_deviation(result: Result) -> str:
+    deviation = result.deviation
+    return f"{result.mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NOTHING
+    if estimate.low is None:
+        return f"{estimate.mean:+.2f}"
+    return f"{estimate.mean:+.2f}{_star(estimate)} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+
+
+def _star(estimate: Estimate) -> str:
+    return "*" if estimate.sign else ""
+
+
+def _thresholds(result: Result) -> list[int]:
+    """First, middle and last."""
+    last = len(result.map) - 1
+    return sorted({0, last // 2, last})
+
+
+def rich_table(table: Table) -> RichTable:
+    drawn = RichTable(title=Text(table.title))
+    for i, name in enumerate(table.header):
+        drawn.add_column(Text(name), justify="left" if i == 0 else "right")
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))
+    return drawn
+
+
+def markdown_table(table: Table) -> str:
+    lines = [_line(table.header), _line(["---", *["---:"] * (len(table.header) - 1)])]
+    lines += [_line([cell.replace("*", "\\*") for cell in row]) for row in table.rows]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
