@@ -8,6 +8,7 @@ Weakly Supervised Temporal Action Localization by Bridging Train-Test Gap in Pse
 from gaufuse_ext._groups import valid_mask
 from gaufuse_ext.build_info import build_info
 from gaufuse_ext.detection_map import DetectionMap, detection_map
+from gaufuse_ext.ops.count_proposals import count_proposals
 from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
 from gaufuse_ext.ops.interval_membership import interval_membership
 from gaufuse_ext.ops.linpro_labels import LinproLabels, LinproStatus, linpro_labels
@@ -30,6 +31,7 @@ __all__ = [
     "SoftNms",
     "WeightedSegments",
     "build_info",
+    "count_proposals",
     "detection_map",
     "fuse_segments",
     "interval_membership",

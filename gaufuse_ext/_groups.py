@@ -48,8 +48,7 @@ def valid_mask(counts: torch.Tensor, capacity: int) -> torch.Tensor:
 
 
 def greedy_workspace(scores: torch.Tensor) -> torch.Tensor | None:
-    """What a greedy operation keeps of (G, N) scored segments on CUDA where N has room for a group
-    too large for registers: (G, N, 2) float64."""
-    if not scores.is_cuda or scores.shape[1] <= _native.on_chip_segments:
-        return None
-    return scores.new_empty((*scores.shape, 2), dtype=torch.float64)
+    """What a greedy operation keeps of (G, N) scored segments on CUDA: nothing of groups of up to
+    2,048 segments; of larger ones 16 bytes a segment, of at most 256 groups at a time."""
+    size = _native.greedy_workspace(*scores.shape) if scores.is_cuda else 0
+    return scores.new_empty((size,), dtype=torch.float64) if size else None

@@ -23,6 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 EMULATION = ROOT / "tests" / "cuda_emulation"
 OPERATIONS = (
+    "count_proposals",  # by the kernel of threshold_proposals
     "threshold_proposals",
     "fuse_segments",
     "interval_membership",
@@ -33,6 +34,7 @@ OPERATIONS = (
     "segment_voting",
     "weighted_segments_fusion",
 )
+KERNELS = tuple(name for name in OPERATIONS if name != "count_proposals")  # files in csrc/cuda
 # The order in which fibers run, and how many blocks a grid may have: a kernel must do with fewer
 # than it asked for (it strides over the rest), and give the same bits in each.
 ASCENDING, DESCENDING, SHUFFLED = range(3)
@@ -69,7 +71,7 @@ def build(folder: Path) -> Path:
     binding += ['-DGAUFUSE_COMPILER="g++"', '-DGAUFUSE_CUDA_VERSION="emulated"']
     binding += ['-DGAUFUSE_CUDA_ARCHITECTURES="emulated"']
     jobs = {ROOT / "csrc/bindings/module.cpp": binding}
-    jobs |= {ROOT / f"csrc/cuda/{name}.cu": kernels for name in OPERATIONS}
+    jobs |= {ROOT / f"csrc/cuda/{name}.cu": kernels for name in KERNELS}
     jobs[EMULATION / "broken_kernels.cu"] = kernels
     jobs[EMULATION / "emulator.cpp"] = ["-O2"]
     jobs[EMULATION / "cpu_kernels_absent.cpp"] = ["-O0"]

@@ -243,3 +243,16 @@ def test_scaling_and_tables_of_a_made_up_report():
         assert part in text
     assert "4 groups: target at most 90 ms: MISSED" in text
     assert "400 groups: target at least 20% of copy: reached" in text
+
+
+def test_the_roofline_s_table():
+    """Bytes by hand: 10,000 groups of 200 segments, 16 bytes in and 24 out each."""
+    script = BENCHMARKS / "roofline.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    rows = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
+    assert len(rows) == 2 + 8, done.stderr
+    assert {len(row) for row in rows} == {12}
+    assert rows[2][1:3] == ["fuse_segments, 10,000 groups of 200", "80.0 MB"]
+    memory, floor = (float(rows[2][column].split()[0]) for column in (6, 7))
+    assert memory == pytest.approx(80e6 / 3.35e12 * 1e3, rel=0.05)
+    assert floor >= memory

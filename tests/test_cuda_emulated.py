@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -29,6 +30,7 @@ import test_soft_nms
 import test_threshold_proposals
 import test_weighted_segments_fusion
 from emulated_cuda import EMULATION, SCHEDULES, Emulation
+from gaufuse_ext._library import _native
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.ops.segment_voting import WEIGHTS
@@ -215,6 +217,48 @@ def test_the_same_bits_as_on_the_cpu(emulation, operation, capacity, dtype):
     assert_same(found, emulation.on_cpu(lambda: LARGE[operation](groups)))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e-40, 3e7, 1e30])
+def test_overlaps_at_the_threshold_are_decided_as_on_the_cpu(emulation, scale, dtype):
+    """The kernels compare products, and floats: right at the threshold and one step beside it they
+    must decide as the division of doubles does."""
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.rand(12, 2, generator=generator, dtype=torch.float64)  # they all meet
+    lengths = torch.rand(12, 2, generator=generator, dtype=torch.float64) * 9.0 + 1.0
+    segments = (torch.stack([starts, starts + lengths], dim=-1) * scale).to(dtype)
+    scores = torch.tensor([[0.9, 0.5]], dtype=dtype)
+
+    def run(pair: torch.Tensor, threshold: float) -> list[torch.Tensor]:
+        kept = gx.nms(pair, scores, threshold)
+        published = gx.nms(pair, scores, threshold, length_epsilon=epsilon)
+        soft = gx.soft_nms(pair, scores, method="linear", iou_threshold=threshold)
+        weighted = gx.weighted_segments_fusion(pair, scores, iou_threshold=threshold)
+        options = {"threshold": threshold, "length_offset": 0.0}
+        fused = gx.fuse_segments(pair, scores, **options)
+        mutual = gx.fuse_segments(pair, scores, overlap="min", **options)
+        return [kept, published, *soft, *weighted, *fused[2:4], *mutual[2:4]]
+
+    epsilon = 1e-3 * scale
+    dropped = []
+    for pair in segments:
+        (a, b), (c, d) = pair.double().tolist()
+        shared = min(b, d) - max(a, c)
+        union = (b - a) + (d - c) - shared
+        enlarged = (b - a + epsilon) + (d - c + epsilon) - shared
+        for base in (union, enlarged, d - c, min(b - a, d - c)):
+            exact = shared / base
+            for threshold in (
+                exact,
+                math.nextafter(exact, 0.0),
+                min(math.nextafter(exact, 9.0), 1),
+            ):
+                arguments = pair[None], threshold
+                found = run(*arguments)
+                assert_same(found, emulation.on_cpu(lambda arguments=arguments: run(*arguments)))
+                dropped.append(bool(found[0][0, 1] < 0))
+    assert dropped[:3] == [True, True, False]  # of the first pair, at its IoU
+
+
 @pytest.mark.parametrize(("capacity", "dtype"), TEAMS)
 def test_fuse_segments_and_voting_by_any_team(capacity, dtype):
     groups = few_rounds(capacity, dtype)
@@ -322,10 +366,28 @@ def test_threshold_proposals_wherever_they_are_kept(emulation, num_snippets, num
     def propose(max_proposals: int | None) -> gx.Proposals:
         return gx.threshold_proposals(cas, thresholds, lengths, max_proposals=max_proposals)
 
-    room = emulation.on_cpu(lambda: propose(None)).scores.shape[1]
+    everything = emulation.on_cpu(lambda: propose(None))
+    room = everything.scores.shape[1]
+    assert torch.equal(gx.count_proposals(cas, thresholds, lengths), everything.counts)
     for max_proposals in (room + 5, room // 2):
         expected = emulation.on_cpu(lambda most=max_proposals: propose(most))
         assert_same(propose(max_proposals), expected)
+
+
+def test_workspaces_do_not_grow_with_the_number_of_groups():
+    """Doubles of the greedy operations, 32-bit words of the sequences: none where all of a batch
+    fits on chip, else those of the blocks that work at a time."""
+    for capacity in (1, 256, 2048):
+        assert _native.greedy_workspace(4000, capacity) == 0
+    assert _native.greedy_workspace(3, 2049) == 3 * 2049 * 2
+    assert _native.greedy_workspace(4000, 40_000) == 256 * 40_000 * 2
+    assert _native.weighted_workspace(4000, 100) == 512 * 800 * 10
+    assert _native.weighted_workspace(4000, 2048) == 512 * 2048 * 10
+    assert _native.weighted_workspace(4000, 40_000) == 256 * 40_000 * 10
+    assert _native.weighted_workspace(2, 30) == 4 * 240 * 10
+    assert _native.proposals_workspace(4000, 5983, 3) > 0  # the bits
+    assert _native.proposals_workspace(4000, 750, 20) == 0
+    assert _native.proposals_workspace(4000, 6016, 9) == 1024 * 2 * 6017
 
 
 def test_no_thresholds_or_snippets():

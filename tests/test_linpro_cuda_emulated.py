@@ -1,5 +1,6 @@
 """The CUDA path of linpro_labels where there is no GPU (see test_cuda_emulated.py): the same bits
-as on the CPU, as both run the same code; what does not fit the workspace is flagged."""
+as on the CPU, as both run the same code and make sums in the same order; what does not fit the
+arenas is flagged."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 
 import gaufuse_ext as gx
 from emulated_cuda import Emulation
+from gaufuse_ext._library import _native
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.linpro_labels import _UNSOLVED, _Instances, _solve
 from test_linpro_native import SNIPPETS, batch
@@ -50,27 +52,78 @@ def test_the_same_bits_as_on_the_cpu(emulation, name):
             assert torch.equal(ours, theirs)
 
 
-def test_components_up_to_sixteen_instances_fit(emulation):
-    starts = torch.arange(16) * 3.0
-    segments = torch.stack([starts, starts + 40], dim=1).double()
-    scores = torch.linspace(0.1, 0.9, 16).double()
-    for options in ({}, {"variation_weight": 0.2}, {"formulation": "released"}):
-        found = gx.linpro_labels(segments, scores, 100, **options)
-        expected = emulation.on_cpu(
-            lambda options=options: gx.linpro_labels(segments, scores, 100, **options)
-        )
-        assert found.backend == "native"
+def chains(sizes: list[int], reach: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A group for each size: a chain of so many instances, each of which overlaps those that start
+    within `reach` after it, in an order of no account."""
+    segments = torch.full((len(sizes), max(sizes), 2), torch.nan, dtype=torch.float64)
+    scores = torch.full((len(sizes), max(sizes)), torch.nan, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for g, size in enumerate(sizes):
+        starts = 2.0 * torch.randperm(size, generator=generator)
+        segments[g, :size] = torch.stack([starts, starts + reach], dim=1)
+        scores[g, :size] = torch.rand(size, generator=generator).double()
+    return segments, scores
+
+
+def test_what_does_not_fit_is_solved_by_a_launch_with_larger_arenas(emulation):
+    """Up to 13 KiB, 47 KiB (both in shared memory) and 1 MiB."""
+    sizes = [3, 24, 8, 0, 14, 1, 12, 2]
+    segments, scores = chains(sizes, 13.0)
+    arguments = (segments, scores, 100, sizes)
+    for options in ({}, {"variation_weight": 0.2, "confidence_weight": 1.0}):
+        found = gx.linpro_labels(*arguments, **options)
+        expected = emulation.on_cpu(lambda options=options: gx.linpro_labels(*arguments, **options))
+        assert found.backend == ["native"] * len(sizes)
+        assert found.status == expected.status
         assert torch.equal(found.labels, expected.labels)
+        assert torch.equal(found.objective, expected.objective)
+        assert torch.equal(found.gap, expected.gap)
 
 
-def test_what_does_not_fit_goes_to_highs(emulation):
-    starts = torch.arange(40) * 2.0
-    segments = torch.stack([starts, starts + 30], dim=1).double()[None].repeat(2, 1, 1)
-    scores = torch.linspace(0.1, 0.9, 40).double().repeat(2, 1)
-    found = gx.linpro_labels(segments, scores, 120, [40, 3])
-    assert found.backend == ["highs", "native"]
-    assert found.status == ["optimal", "optimal"]
-    expected = emulation.on_cpu(lambda: gx.linpro_labels(segments, scores, 120, [40, 3]))
+def test_groups_of_many_instances(emulation):
+    """More than the lanes keep in registers, in components of up to eight and single ones; some
+    count for nothing."""
+    generator = torch.Generator().manual_seed(1)
+    starts = torch.randint(0, 900, (2, 180), generator=generator).double()
+    segments = torch.stack([starts, starts + 4.0], dim=-1)
+    scores = torch.rand(2, 180, generator=generator).double() - 0.2
+    weights = scores.clamp(min=0.0)
+    for terms in (DEFAULT, RELEASED._replace(rows="mean")):
+        arguments = _Instances(segments, scores, weights, None, None), 800, terms, "native"
+        found = _solve(*arguments)
+        expected = emulation.on_cpu(lambda arguments=arguments: _solve(*arguments))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert torch.equal(ours, theirs)
+        assert (found[-2] != _UNSOLVED).all()
+
+
+def test_memory_grows_with_what_components_need_and_not_with_padding():
+    mean = 1
+    assert _native.plan_linpro_workspace(20_000, 8, mean, False) == (0, 0)
+    assert _native.plan_linpro_workspace(20_000, 64, mean, False) == (128, 2**20)
+    assert _native.plan_linpro_workspace(20_000, 20_000, mean, False) == (128, 2**20)
+    assert _native.plan_linpro_workspace(3, 20_000, mean, False) == (3, 2**20)
+
+
+def test_what_is_too_large_goes_to_highs(emulation):
+    """65 instances of one component: the native solver takes up to 64, here as on the CPU."""
+    segments, scores = chains([65, 64, 3], 5.0)
+    found = gx.linpro_labels(segments, scores, 140, [65, 64, 3])
+    assert found.backend == ["highs", "native", "native"]
+    assert found.status == ["optimal"] * 3
+    expected = emulation.on_cpu(lambda: gx.linpro_labels(segments, scores, 140, [65, 64, 3]))
+    assert found.backend == expected.backend
+    torch.testing.assert_close(found.objective, expected.objective, rtol=1e-9, atol=1e-9)
+
+
+def test_what_does_not_fit_the_largest_arena_goes_to_highs(emulation):
+    """60 instances over one another: a tableau of 60 rows and some 3,500 columns."""
+    half = torch.arange(1.0, 61.0).double()
+    segments = torch.stack([100.0 - half, 100.0 + half], dim=1)
+    scores = torch.linspace(0.1, 0.9, 60).double()
+    found = gx.linpro_labels(segments, scores, 200)
+    expected = emulation.on_cpu(lambda: gx.linpro_labels(segments, scores, 200))
+    assert (found.backend, expected.backend) == ("highs", "native")
     torch.testing.assert_close(found.objective, expected.objective, rtol=1e-9, atol=1e-9)
 
 

@@ -353,3 +353,21 @@ def test_labels_do_not_depend_on_what_was_solved_before():
     infeasible = (torch.from_numpy(x) for x in COMPONENTS["identical"])
     assert gx.linpro_labels(*infeasible, 30, formulation="released").status == "relaxed"
     assert torch.equal(gx.linpro_labels(segments, q, 30).labels, first)
+
+
+@pytest.mark.parametrize("groups", [1, 12])
+def test_one_copy_from_the_device_however_many_groups_highs_solves(device, monkeypatch, groups):
+    segments, q = (torch.from_numpy(x).to(device) for x in COMPONENTS["chained"])
+    copies = []
+    to_host = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: copies.append(x.shape) or to_host(x))
+    counts = torch.arange(groups, device=device) % (len(q) + 1)
+    batch = segments.expand(groups, -1, -1), q.expand(groups, -1)
+    r = gx.linpro_labels(*batch, 30, counts, backend="highs")
+    assert len(copies) == 1
+    for g, n in enumerate(counts.tolist()):
+        alone = gx.linpro_labels(segments[:n], q[:n], 30, backend="highs")
+        assert torch.equal(r.labels[g], alone.labels)
+        assert torch.equal(r.objective[g], alone.objective)
+        assert torch.equal(r.residual[g], alone.residual)
+        assert r.status[g] == alone.status

@@ -212,6 +212,51 @@ def test_too_little_room_drops_the_last_proposals(device, room):
         assert not getattr(p, name)[:, kept:].any()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_snippets", SIZES)
+def test_counts_are_those_of_all_proposals(device, dtype, num_snippets):
+    cas = sequences(num_snippets, dtype).to(device)
+    lengths = torch.arange(len(cas), device=device) * num_snippets // max(1, len(cas) - 1)
+    per_group = torch.rand(len(cas), 7, generator=torch.Generator().manual_seed(0)).to(device)
+    for thresholds in (THRESHOLDS, per_group, []):
+        for own in (None, lengths):
+            for min_length in (1, 2, 4):
+                options = {"min_length": min_length}
+                counts = gx.count_proposals(cas, thresholds, own, **options)
+                p = gx.threshold_proposals(cas, thresholds, own, **options)
+                assert torch.equal(counts, p.counts)
+
+
+def test_counts_by_hand(device):
+    """Runs above 0.5: [0, 2), [3, 4), [5, 8); above 0.8: [5, 7)."""
+    cas = torch.tensor([0.6, 0.7, 0.5, 0.9, 0.2, 0.9, 0.9, 0.6], device=device)
+    assert gx.count_proposals(cas, [0.5, 0.8]).item() == 3
+    assert gx.count_proposals(cas, [0.5, 0.8], min_length=1).item() == 5
+    assert gx.count_proposals(cas, [0.5, 0.8], 4, min_length=1).item() == 3
+    dropped = gx.threshold_proposals(cas, [0.5, 0.8], max_proposals=2)
+    assert dropped.counts < gx.count_proposals(cas, [0.5, 0.8])
+
+
+def test_counts_refuse_what_proposals_refuse():
+    cas = torch.tensor([[0.5, 0.5], [0.5, torch.nan]])
+    with pytest.raises(ValueError, match=r"^cas must be finite, got nan at \[1, 1\]"):
+        gx.count_proposals(cas, [0.4])
+    with pytest.raises(ValueError, match="min_length must be at least 1"):
+        gx.count_proposals(cas, [0.4], min_length=0)
+
+
+@pytest.mark.gpu
+def test_room_on_cuda_is_counted_where_the_worst_case_is_large(monkeypatch):
+    cas = sequences(129, torch.float32).cuda()
+    roomy = gx.threshold_proposals(cas, THRESHOLDS)
+    assert roomy.scores.shape[1] == len(THRESHOLDS) * (130 // 3)
+    monkeypatch.setattr("gaufuse_ext.ops.threshold_proposals.UNCOUNTED_BYTES", 0)
+    tight = gx.threshold_proposals(cas, THRESHOLDS)
+    assert tight.scores.shape[1] == int(roomy.counts.max())
+    room = tight.scores.shape[1]
+    assert torch.equal(tight.segments, roomy.segments[:, :room])
+
+
 def test_padding_is_never_read(device):
     cas = sequences(129, torch.float32).to(device)
     lengths = torch.arange(len(cas), device=device) * 10

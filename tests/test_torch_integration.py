@@ -45,6 +45,7 @@ def test_opcheck(groups, device, ragged):
         thresholds = thresholds.expand(3, 2).contiguous()
     proposal_options = (30, 2, 0.0785, 0.9)
     opcheck(OPS.threshold_proposals.default, (cas, thresholds, lengths, *proposal_options))
+    opcheck(OPS.count_proposals.default, (cas, thresholds, lengths, 2))
     fusion = (segments, scores, weights, counts, 0.2, 0.25, 1.0, 0)
     opcheck(OPS.fuse_segments.default, fusion)
     differentiable = [x.clone().requires_grad_() for x in fusion[:3]]
@@ -78,6 +79,7 @@ def test_every_operation_is_checked_above():
     }
     assert names == {
         "threshold_proposals",
+        "count_proposals",
         "fuse_segments",
         "interval_membership",
         "linpro_labels",
@@ -92,6 +94,7 @@ def test_every_operation_is_checked_above():
 def pipeline(cas, lengths):
     """Every operation in one graph, as labels are made."""
     p = gx.threshold_proposals(cas, [0.3, 0.5], lengths)
+    found = gx.count_proposals(cas, [0.3, 0.5], lengths)
     f = gx.fuse_segments(p.segments, p.scores, p.weights, p.counts, temperature=0.02)
     keep = gx.nms(f.segments, f.scores, 0.4, f.counts)
     matrix = gx.interval_membership(f.segments, cas.shape[1], f.counts, lengths=lengths)
@@ -100,8 +103,8 @@ def pipeline(cas, lengths):
     weighted = gx.weighted_segments_fusion(p.segments, p.scores, p.counts, num_models=2)
     iou = gx.segment_iou(f.segments, f.segments)
     r = gx.linpro_labels(f.segments, f.scores, cas.shape[1], f.counts, lengths=lengths)
-    found = (f.segments, f.scores, f.counts, keep, matrix, iou, *soft, voted, *weighted)
-    return *found, r.labels, r.objective, r.residual, r.codes, r.by_highs
+    others = (f.segments, f.scores, f.counts, found, keep, matrix, iou, *soft, voted, *weighted)
+    return *others, r.labels, r.objective, r.residual, r.codes, r.by_highs
 
 
 def one_sequence(cas):

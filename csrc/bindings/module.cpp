@@ -8,7 +8,7 @@
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/groups.h"
 #include "gaufuse/interval_membership.h"
-#include "gaufuse/linpro_group.h"
+#include "gaufuse/linpro_arenas.h"
 #include "gaufuse/linpro_labels.h"
 #include "gaufuse/nms.h"
 #include "gaufuse/segment_iou.h"
@@ -73,17 +73,6 @@ void call(const Launch& launch, const Params& params, Cpu cpu, [[maybe_unused]] 
   raise_if_bad(status);
 }
 
-// The same for what only the CPU does.
-template <typename Params, typename Cpu>
-void call_cpu(const Launch& launch, const Params& params, Cpu cpu) {
-  Status status;
-  {
-    py::gil_scoped_release release;
-    status = cpu(params, launch.threads);
-  }
-  raise_if_bad(status);
-}
-
 #ifdef GAUFUSE_WITH_CUDA
 #define GAUFUSE_CALL(operation, launch, params) \
   call(launch, params, operation##_cpu<T>, operation##_cuda<T>)
@@ -130,8 +119,8 @@ void threshold_proposals(const Launch& launch, uintptr_t cas, uintptr_t threshol
 }
 
 void count_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds, uintptr_t lengths,
-                     uintptr_t counts, int64_t groups, int64_t num_snippets, int64_t num_thresholds,
-                     int64_t min_length, bool thresholds_per_group) {
+                     uintptr_t counts, uintptr_t workspace, int64_t groups, int64_t num_snippets,
+                     int64_t num_thresholds, int64_t min_length, bool thresholds_per_group) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     ThresholdProposalsParams<T> params{};
@@ -144,7 +133,8 @@ void count_proposals(const Launch& launch, uintptr_t cas, uintptr_t thresholds, 
     params.num_thresholds = num_thresholds;
     params.min_length = min_length;
     params.thresholds_per_group = thresholds_per_group;
-    call_cpu(launch, params, count_proposals_cpu<T>);
+    params.workspace = pointer<int32_t>(workspace);
+    GAUFUSE_CALL(count_proposals, launch, params);
   });
 }
 
@@ -317,10 +307,10 @@ void segment_voting(const Launch& launch, uintptr_t kept, uintptr_t segments, ui
 
 void weighted_segments_fusion(const Launch& launch, uintptr_t segments, uintptr_t scores,
                               uintptr_t counts, uintptr_t fused_segments, uintptr_t fused_scores,
-                              uintptr_t fused_counts, uintptr_t assignment, uintptr_t clusters,
-                              uintptr_t order, int64_t groups, int64_t capacity,
-                              double iou_threshold, double skip_below, int64_t num_models,
-                              int confidence, bool allows_overflow) {
+                              uintptr_t fused_counts, uintptr_t assignment, uintptr_t workspace,
+                              int64_t groups, int64_t capacity, double iou_threshold,
+                              double skip_below, int64_t num_models, int confidence,
+                              bool allows_overflow) {
   with_scalar(launch, [&](auto scalar) {
     using T = decltype(scalar);
     WeightedSegmentsFusionParams<T> params{};
@@ -331,8 +321,7 @@ void weighted_segments_fusion(const Launch& launch, uintptr_t segments, uintptr_
     params.fused_scores = pointer<T>(fused_scores);
     params.fused_counts = pointer<int64_t>(fused_counts);
     params.assignment = pointer<int64_t>(assignment);
-    params.clusters = pointer<double>(clusters);
-    params.order = pointer<int64_t>(order);
+    params.workspace = pointer<double>(workspace);
     params.groups = groups;
     params.capacity = capacity;
     params.iou_threshold = iou_threshold;
@@ -358,9 +347,7 @@ PYBIND11_MODULE(_native, module) {
            py::arg("cuda"), py::arg("float64"), py::arg("threads"), py::arg("stream"));
 
   module.def("threshold_proposals", &threshold_proposals);
-  module.def("proposals_workspace", [](int64_t num_snippets, int64_t num_thresholds) {
-    return proposals_layout(num_snippets, num_thresholds).workspace_words();
-  });
+  module.def("proposals_workspace", &proposals_workspace_words);
   module.def("count_proposals", &count_proposals);
   module.def("fuse_segments", &fuse_segments);
   module.def("interval_membership", &interval_membership);
@@ -377,7 +364,12 @@ PYBIND11_MODULE(_native, module) {
   module.def("segment_voting", &segment_voting);
   module.def("weighted_segments_fusion", &weighted_segments_fusion);
 
-  module.attr("on_chip_segments") = kOnChipSegments;
+  module.def("greedy_workspace", [](int64_t groups, int64_t capacity) {
+    return 2 * greedy_workspace_segments(groups, capacity);
+  });
+  module.def("weighted_workspace", [](int64_t groups, int64_t capacity) {
+    return kWeightedWords * weighted_workspace_segments(groups, capacity);
+  });
 
   module.attr("version") = GAUFUSE_VERSION;
   module.attr("compiler") = GAUFUSE_COMPILER;

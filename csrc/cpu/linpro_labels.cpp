@@ -18,6 +18,7 @@ struct Scratch {
   std::vector<LinproInstance> instances;
   std::vector<char> memory;
 
+  // Of at least so many bytes; with none where that is too much.
   Arena lend(int64_t needed) {
     if (needed > kMostArena) return Arena{nullptr, 0, 0};
     const size_t bytes = static_cast<size_t>(std::max(needed, kFirstArena));
@@ -36,6 +37,35 @@ Status check_group(const LinproLabelsParams<T>& params, int64_t group) {
   return check_weights("weights", params.weights + first, count, group);
 }
 
+template <typename T>
+void solve_group(const LinproLabelsParams<T>& params, int64_t group, Scratch& scratch) {
+  LinproGroup<T, OneLane> sums{params, group, OneLane()};
+  sums.fill(0, params.num_snippets, 0.0);
+  scratch.instances.clear();
+  for (int64_t i = 0; i < sums.count(); ++i) {
+    const LinproInstance instance = sums.load(i);
+    if (sums.takes_part(instance)) scratch.instances.push_back(instance);
+    if (sums.is_missed(instance)) sums.miss(instance.confidence);
+  }
+  const auto size = static_cast<int64_t>(scratch.instances.size());
+  LinproInstance* instances = scratch.instances.data();
+  heap_sort(instances, size, [](const LinproInstance& a, const LinproInstance& b) {
+    return a.begin < b.begin || (a.begin == b.begin && a.number < b.number);
+  });
+  for (int64_t first = 0, last = 0; first < size && !sums.unsolved; first = last) {
+    int64_t end = instances[first].end;
+    for (last = first + 1; last < size && instances[last].begin < end; ++last)
+      end = std::max(end, instances[last].end);
+    int64_t needed = 0;
+    do {
+      const Arena arena = scratch.lend(needed);
+      sums.unsolved = arena.size < needed;
+      needed = sums.unsolved ? 0 : sums.add_component(instances + first, last - first, arena);
+    } while (needed > 0);
+  }
+  sums.write();
+}
+
 }  // namespace
 
 template <typename T>
@@ -46,12 +76,7 @@ Status linpro_labels_cpu(const LinproLabelsParams<T>& params, int threads) {
   FirstError error;
   parallel_for_groups(params.groups, params.counts, params.capacity, 1024, threads, [&](int64_t g) {
     if (error.add(check_group(params, g), g)) return;
-    Scratch& scratch = thread_scratch<Scratch>();
-    T* labels = params.labels + g * params.num_snippets;
-    std::fill(labels, labels + params.num_snippets, T(0));
-    scratch.instances.resize(valid_count(params.counts, g, params.capacity));
-    const auto lend = [&](int64_t needed) { return scratch.lend(needed); };
-    LinproGroup<T, decltype(lend)>{params, g, scratch.instances.data(), lend}.run();
+    solve_group(params, g, thread_scratch<Scratch>());
   });
   return error.status();
 }

@@ -115,14 +115,29 @@ Status check_group(const ThresholdProposalsParams<T>& params, int64_t group) {
                       params.num_thresholds, row);
 }
 
+// prefix: (size + 1,). Tiles do not wait for one another.
+template <typename T>
+void make_prefix_sums(const T* cas, int64_t size, double* prefix) {
+  prefix[0] = 0.0;
+  double before = 0.0;
+  for (int64_t first = 0; first < size; first += kSumTile) {
+    const int64_t end = std::min(first + kSumTile, size);
+    double sum = 0.0;
+    for (int64_t t = first; t < end; ++t) {
+      sum += static_cast<double>(cas[t]);
+      prefix[t + 1] = before + sum;
+    }
+    before += sum;
+  }
+}
+
 template <typename T>
 void write_group(const ThresholdProposalsParams<T>& params, int64_t group, Scratch& scratch) {
   const T* cas = params.cas + group * params.num_snippets;
   const int64_t size = valid_count(params.lengths, group, params.num_snippets);
   scratch.prefix.resize(params.num_snippets + 1);
   double* prefix = scratch.prefix.data();
-  prefix[0] = 0.0;
-  for (int64_t t = 0; t < size; ++t) prefix[t + 1] = prefix[t] + static_cast<double>(cas[t]);
+  make_prefix_sums(cas, size, prefix);
 
   T* segments = params.segments + 2 * group * params.capacity;
   T* scores = params.scores + group * params.capacity;
@@ -159,12 +174,14 @@ template <typename T>
 Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads) {
   GAUFUSE_RETURN_IF_BAD(
       check_counts("lengths", params.lengths, params.groups, params.num_snippets));
+  FirstError error;
   const int64_t grain = grain_for(group_work(params));
   parallel_for(params.groups, grain, threads, [&](int64_t begin, int64_t end) {
     Scratch& scratch = thread_scratch<Scratch>();
-    for (int64_t g = begin; g < end; ++g) params.counts[g] = count_group(params, g, scratch);
+    for (int64_t g = begin; g < end; ++g)
+      if (!error.add(check_group(params, g), g)) params.counts[g] = count_group(params, g, scratch);
   });
-  return Status();
+  return error.status();
 }
 
 template <typename T>

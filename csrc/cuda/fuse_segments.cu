@@ -49,7 +49,10 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
     return exp_negative((static_cast<double>(weights[j]) - largest) / params.temperature);
   };
 
-  Items items(team.rank(), segments, scores, count, workspace_of(params.workspace, first));
+  const OverlapTest joins{params.overlap, params.length_offset, 0.0, params.threshold, true};
+
+  Items items(team.rank(), segments, scores, count,
+              large_workspace(params.workspace, params.capacity));
   const Round nothing{no_segment(), -INFINITY, {0.0, 0.0, 0.0, 0.0}};
   Round mine = nothing;
   mine.next = best_of(items);
@@ -69,11 +72,10 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
       mine.before.end += part * segment.end;
       mine.before.score += part * static_cast<double>(scores[j]);
     });
-    const Segment pivot = seed.index < 0 ? Segment{0.0, 0.0} : load_segment(segments, seed.index);
-    items.sweep([&](int64_t j, Segment candidate, double& score) {
-      const bool member = j == seed.index ||
-                          segment_overlap(pivot, candidate, params.overlap, params.length_offset) >
-                              params.threshold;
+    const StoredSegment<T> pivot =
+        seed.index < 0 ? StoredSegment<T>{T(0), T(0)} : load_stored(segments, seed.index);
+    items.sweep([&](int64_t j, StoredSegment<T> candidate, double& score) {
+      const bool member = j == seed.index || joins(pivot, candidate);
       if (member) {
         assignment[j] = cluster;
         const double weight = static_cast<double>(weights[j]);
@@ -108,7 +110,7 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kGroupBlock)
+__global__ void __launch_bounds__(kGroupBlock, kGroupBlocks)
     fuse_segments_kernel(const FuseSegmentsParams<T> params) {
   for_each_group<Round>(params.counts, params.groups, params.capacity,
                         [&](auto& team, auto store, int64_t group, int64_t count) {
@@ -117,11 +119,22 @@ __global__ void __launch_bounds__(kGroupBlock)
                         });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock)
+    large_fuse_segments_kernel(const FuseSegmentsParams<T> params) {
+  for_each_large_group<Round>(params.counts, params.groups, params.capacity,
+                              [&](auto& team, auto store, int64_t group, int64_t count) {
+                                using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                                fuse_group<T, Items>(params, group, count, team);
+                              });
+}
+
 }  // namespace
 
 template <typename T>
 Status fuse_segments_cuda(const FuseSegmentsParams<T>& params, void* stream) {
-  return launch_groups("fuse_segments", fuse_segments_kernel<T>, params, stream);
+  return launch_groups("fuse_segments", fuse_segments_kernel<T>, large_fuse_segments_kernel<T>,
+                       params, stream);
 }
 
 template Status fuse_segments_cuda(const FuseSegmentsParams<float>&, void*);

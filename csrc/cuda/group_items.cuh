@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/team.cuh"
-#include "gaufuse/segment_overlap.h"
+#include "gaufuse/overlap_test.h"
 
 namespace gaufuse {
 
@@ -24,7 +24,7 @@ class RegisterItems {
       const int64_t j = rank + item * SIZE;
       const bool valid = j < count;
       remaining_ |= static_cast<unsigned>(valid) << item;
-      segment_[item] = valid ? load_segment(segments, j) : Segment{0.0, 0.0};
+      segment_[item] = valid ? load_stored(segments, j) : StoredSegment<T>{T(0), T(0)};
       score_[item] = valid ? static_cast<double>(scores[j]) : 0.0;
     }
   }
@@ -52,7 +52,7 @@ class RegisterItems {
   int rank_;
   unsigned remaining_ = 0;
   unsigned dropped_[2] = {0, 0};
-  Segment segment_[ITEMS];
+  StoredSegment<T> segment_[ITEMS];
   double score_[ITEMS];
 };
 
@@ -77,7 +77,7 @@ class MemoryItems {
     for (int64_t k = 0; k < remaining_;) {
       const Best before = list_[k * SIZE];
       Best item = before;
-      if (visit(item.index, load_segment(segments_, item.index), item.score)) {
+      if (visit(item.index, load_stored(segments_, item.index), item.score)) {
         if (item.score != before.score) list_[k * SIZE].score = item.score;
         ++k;
       } else {
@@ -105,16 +105,16 @@ class MemoryItems {
 template <typename Items>
 __device__ Best best_of(Items& items) {
   Best mine = no_segment();
-  items.sweep([&](int64_t j, Segment, double& score) {
+  items.sweep([&](int64_t j, auto, double& score) {
     mine = better(mine, Best{score, j});
     return true;
   });
   return mine;
 }
 
-// The part of a group in the workspace, which is null where no group is large.
-__device__ __forceinline__ Best* workspace_of(double* workspace, int64_t first) {
-  return workspace == nullptr ? nullptr : reinterpret_cast<Best*>(workspace) + first;
+// The block's part of the workspace of large groups.
+__device__ __forceinline__ Best* large_workspace(double* workspace, int64_t capacity) {
+  return reinterpret_cast<Best*>(workspace) + blockIdx.x * capacity;
 }
 
 // How a group's items are kept: Store::Items<T, team size>.

@@ -13,19 +13,20 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
   const int64_t first = group * params.capacity;
   const T* segments = params.segments + 2 * first;
   int64_t* keep = params.keep + first;
+  const OverlapTest suppresses{Overlap::iou, 0.0, params.length_epsilon, params.iou_threshold,
+                               false};
 
   Items items(team.rank(), segments, params.scores + first, count,
-              workspace_of(params.workspace, first));
+              large_workspace(params.workspace, params.capacity));
   Best pivot = team.reduce(best_of(items), MergeBest());
 
   int64_t kept = 0;
   for (; pivot.index >= 0; ++kept) {
     if (team.rank() == 0) keep[kept] = pivot.index;
-    const Segment best = load_segment(segments, pivot.index);
+    const StoredSegment<T> best = load_stored(segments, pivot.index);
     Best mine = no_segment();
-    items.sweep([&](int64_t j, Segment candidate, double& score) {
-      const bool drop = j == pivot.index ||
-                        iou_of(best, candidate, params.length_epsilon) >= params.iou_threshold;
+    items.sweep([&](int64_t j, StoredSegment<T> candidate, double& score) {
+      const bool drop = j == pivot.index || suppresses(best, candidate);
       if (!drop) mine = better(mine, Best{score, j});
       return !drop;
     });
@@ -36,7 +37,7 @@ __device__ void suppress_group(const NmsParams<T>& params, int64_t group, int64_
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kGroupBlock) nms_kernel(const NmsParams<T> params) {
+__global__ void __launch_bounds__(kGroupBlock, kGroupBlocks) nms_kernel(const NmsParams<T> params) {
   for_each_group<Best>(params.counts, params.groups, params.capacity,
                        [&](auto& team, auto store, int64_t group, int64_t count) {
                          using Items = ItemsOf<T, decltype(store), decltype(team)>;
@@ -44,11 +45,20 @@ __global__ void __launch_bounds__(kGroupBlock) nms_kernel(const NmsParams<T> par
                        });
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kGroupBlock) large_nms_kernel(const NmsParams<T> params) {
+  for_each_large_group<Best>(params.counts, params.groups, params.capacity,
+                             [&](auto& team, auto store, int64_t group, int64_t count) {
+                               using Items = ItemsOf<T, decltype(store), decltype(team)>;
+                               suppress_group<T, Items>(params, group, count, team);
+                             });
+}
+
 }  // namespace
 
 template <typename T>
 Status nms_cuda(const NmsParams<T>& params, void* stream) {
-  return launch_groups("nms", nms_kernel<T>, params, stream);
+  return launch_groups("nms", nms_kernel<T>, large_nms_kernel<T>, params, stream);
 }
 
 template Status nms_cuda(const NmsParams<float>&, void*);

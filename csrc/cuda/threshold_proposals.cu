@@ -16,9 +16,9 @@ struct GroupStorage {
 
 template <typename T>
 __device__ GroupStorage storage_of(const ThresholdProposalsParams<T>& params,
-                                   const ProposalsLayout& layout, int64_t group, int team) {
+                                   const ProposalsLayout& layout, int team) {
   char* shared = dynamic_shared<char>() + team * layout.shared_bytes();
-  char* memory = reinterpret_cast<char*>(params.workspace + group * layout.workspace_words());
+  char* memory = reinterpret_cast<char*>(params.workspace + blockIdx.x * layout.workspace_words());
   GroupStorage storage;
   storage.prefix = reinterpret_cast<double*>(layout.prefix_on_chip ? shared : memory);
   if (layout.prefix_on_chip)
@@ -52,33 +52,38 @@ __device__ __forceinline__ void runs_ending_in(const uint32_t* above, int64_t w,
   }
 }
 
-// A warp sums up in the order of time, as the CPU kernel does: the same bits. Every lane adds all
-// values of a tile, handed round by shuffles, and keeps the sum that is its own to write.
-__device__ void sum_up(double* prefix, int64_t size) {
-  const int lane = threadIdx.x % 32;
-  double sum = 0.0;
-  double next = lane < size ? prefix[lane + 1] : 0.0;
-  for (int64_t base = 0; base < size; base += 32) {
-    const int64_t t = base + lane;
-    const double value = next;
-    next = t + 32 < size ? prefix[t + 33] : 0.0;  // on its way while this tile is summed
-    double mine = 0.0;
-#pragma unroll
-    for (int i = 0; i < 32; ++i) {
-      sum += __shfl_sync(kFullWarp, value, i);
-      if (i == lane) mine = sum;
+// Turns values[1 ..= size] into their prefix sums, a tile a thread.
+template <typename ThisTeam>
+__device__ void sum_up(double* values, int64_t size, const ThisTeam& team) {
+  const int64_t tiles = (size + kSumTile - 1) / kSumTile;
+  double before = 0.0;  // the sum of the tiles of earlier rounds
+  for (int64_t first = 0; first < tiles; first += team.size) {
+    const int64_t start = (first + team.rank()) * kSumTile;
+    const int64_t end = start + kSumTile < size ? start + kSumTile : size;
+    double sum = 0.0;
+    for (int64_t t = start; t < end; ++t) values[t + 1] = sum += values[t + 1];
+    team.sync();
+    double own_before = before;
+    const int here = tiles - first < team.size ? static_cast<int>(tiles - first) : team.size;
+    for (int tile = 0; tile < here; ++tile) {
+      if (tile == team.rank()) own_before = before;
+      const int64_t last = (first + tile + 1) * kSumTile;
+      before += values[last < size ? last : size];
     }
-    if (t < size) prefix[t + 1] = mine;
+    team.sync();  // all have read the tiles' sums
+    for (int64_t t = start; t < end; ++t) values[t + 1] = own_before + values[t + 1];
   }
+  team.sync();
 }
 
 // A warp per group where several fit into a block's shared memory, else a block.
 // 1. Read the sequence, once: snippets go to storage, and so do ballots of cas > threshold.
 // 2. Each thread finds the runs that end in its words of bits. One scan over (threshold, word)
 //    gives every run its slot; its segment is written.
-// 3. While one warp makes prefix sums of the snippets, the others write the padding.
+// 3. The padding is written, and the snippets become their prefix sums.
 // 4. Each thread scores a written segment: an even share of the work, coalesced stores.
-template <typename T, int THREADS>
+// ONLY_COUNTS: it ends after the second, and the capacity is zero.
+template <typename T, int THREADS, bool ONLY_COUNTS>
 __global__ void __launch_bounds__(kBlock)
     threshold_proposals_kernel(const ThresholdProposalsParams<T> params,
                                const ProposalsLayout layout) {
@@ -101,7 +106,7 @@ __global__ void __launch_bounds__(kBlock)
     T* segments = params.segments + 2 * group * params.capacity;
     T* scores = params.scores + group * params.capacity;
     T* weights = params.weights + group * params.capacity;
-    const GroupStorage storage = storage_of(params, layout, group, team_number);
+    const GroupStorage storage = storage_of(params, layout, team_number);
 
     double least = INFINITY;
     for (int64_t h = lane; h < params.num_thresholds; h += 32)
@@ -159,19 +164,15 @@ __global__ void __launch_bounds__(kBlock)
         });
     }
     const int64_t count = found < params.capacity ? found : params.capacity;
-    if (rank == 0) params.counts[group] = count;
+    if (rank == 0) params.counts[group] = ONLY_COUNTS ? found : count;
     team.sync();
+    if (ONLY_COUNTS) continue;
 
-    constexpr int padders = THREADS > 32 ? THREADS - 32 : 32;
-    if (rank < 32 && count > 0) sum_up(storage.prefix, size);
-    if (THREADS == 32 || rank >= 32) {
-      const int padder = rank % 32 + (THREADS > 32 ? rank / 32 * 32 - 32 : 0);
-      const int64_t padding = params.capacity - count;
-      store_zeros(segments + 2 * count, 2 * padding, padder, padders);
-      store_zeros(scores + count, padding, padder, padders);
-      store_zeros(weights + count, padding, padder, padders);
-    }
-    team.sync();
+    const int64_t padding = params.capacity - count;
+    store_zeros(segments + 2 * count, 2 * padding, rank, THREADS);
+    store_zeros(scores + count, padding, rank, THREADS);
+    store_zeros(weights + count, padding, rank, THREADS);
+    if (count > 0) sum_up(storage.prefix, size, team);
 
     for (int64_t slot = rank; slot < count; slot += THREADS) {
       const auto start = static_cast<int64_t>(segments[2 * slot]);
@@ -185,6 +186,24 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
+template <bool ONLY_COUNTS, typename T>
+Status launch_proposals(const char* name, const ThresholdProposalsParams<T>& params, void* stream) {
+  if (params.groups == 0) return Status();
+  const ProposalsLayout layout = proposals_layout(params.num_snippets, params.num_thresholds);
+  const int teams = layout.warps_per_block();
+  const size_t shared_bytes = static_cast<size_t>(layout.shared_bytes());
+  const int64_t most_blocks = layout.workspace_words() > 0 ? kProposalsBlocks : kMaxGrid;
+  if (teams > 0)
+    launch_kernel(threshold_proposals_kernel<T, 32, ONLY_COUNTS>,
+                  grid_for((params.groups + teams - 1) / teams), 32 * teams, teams * shared_bytes,
+                  stream, params, layout);
+  else
+    launch_kernel(threshold_proposals_kernel<T, kBlock, ONLY_COUNTS>,
+                  grid_for(params.groups < most_blocks ? params.groups : most_blocks), kBlock,
+                  shared_bytes, stream, params, layout);
+  return launch_status(name);
+}
+
 }  // namespace
 
 template <typename T>
@@ -196,20 +215,17 @@ Status threshold_proposals_cuda(const ThresholdProposalsParams<T>& params, void*
                        "cas must have fewer than %lld snippets in this dtype on CUDA, got %lld",
                        static_cast<long long>(kMostSnippets),
                        static_cast<long long>(params.num_snippets));
-  if (params.groups == 0) return Status();
-  const ProposalsLayout layout = proposals_layout(params.num_snippets, params.num_thresholds);
-  const int teams = layout.warps_per_block();
-  const size_t shared_bytes = static_cast<size_t>(layout.shared_bytes());
-  if (teams > 0)
-    launch_kernel(threshold_proposals_kernel<T, 32>, grid_for((params.groups + teams - 1) / teams),
-                  32 * teams, teams * shared_bytes, stream, params, layout);
-  else
-    launch_kernel(threshold_proposals_kernel<T, kBlock>, grid_for(params.groups), kBlock,
-                  shared_bytes, stream, params, layout);
-  return launch_status("threshold_proposals");
+  return launch_proposals<false>("threshold_proposals", params, stream);
+}
+
+template <typename T>
+Status count_proposals_cuda(const ThresholdProposalsParams<T>& params, void* stream) {
+  return launch_proposals<true>("count_proposals", params, stream);
 }
 
 template Status threshold_proposals_cuda(const ThresholdProposalsParams<float>&, void*);
 template Status threshold_proposals_cuda(const ThresholdProposalsParams<double>&, void*);
+template Status count_proposals_cuda(const ThresholdProposalsParams<float>&, void*);
+template Status count_proposals_cuda(const ThresholdProposalsParams<double>&, void*);
 
 }  // namespace gaufuse

@@ -1,6 +1,6 @@
 // Primal simplex with bounded variables on a dense tableau, in double: exact solver of the small
 // linear programs that LinPro's components are. The caller brings all memory; nothing here
-// allocates, so the same code serves a thread of the CPU and one of a GPU.
+// allocates, so the same code serves a thread of the CPU and a warp, whose lanes share the columns.
 #pragma once
 
 #include <cmath>
@@ -10,127 +10,168 @@
 
 namespace gaufuse {
 
+// Of a variable; none of them: it is nonbasic and stands at zero.
+constexpr int kBasic = 1;
+constexpr int kAtUpper = 2;  // nonbasic, at its upper bound
+constexpr int kLocked = 4;   // nonbasic, must stay where it stands
+
 // min cost @ v  s.t.  matrix @ v = rhs, 0 <= v <= upper, given in tableau form: the columns named
 // by `basis` are unit vectors, and their values, `values`, lie within bounds.
 struct BoundedSimplex {
   int rows;
   int columns;
-  double* tableau;    // (rows, columns) basis^-1 times matrix
-  double* values;     // (rows,) of the basic variables
-  double* reduced;    // (columns,) reduced costs
-  double* upper;      // (columns,) may be infinite
-  int* basis;         // (rows,) the basic variable of each row
-  uint8_t* basic;     // (columns,) is the variable basic?
-  uint8_t* at_upper;  // (columns,) a nonbasic variable stands at its upper bound
-  uint8_t* locked;    // (columns,) a nonbasic variable that must stay where it stands
-  int pivots;         // so far
+  double* tableau;  // (rows, columns) basis^-1 times matrix
+  double* values;   // (rows,) of the basic variables
+  double* reduced;  // (columns,) reduced costs
+  double* upper;    // (columns,) may be infinite
+  double* column;   // (rows,) scratch: the entering variable's
+  int* basis;       // (rows,) the basic variable of each row
+  int* state;       // (columns,) bits
+  int pivots;       // so far
 };
 
 constexpr double kPivotTolerance = 1e-9;     // of a tableau entry to pivot on
 constexpr double kReducedTolerance = 1e-11;  // of a reduced cost that is worth an iteration
 
 // Reduced costs of the basis at hand for the given cost of each column.
-GAUFUSE_HD_CALLED void price(BoundedSimplex& program, const double* cost) {
-  for (int j = 0; j < program.columns; ++j) program.reduced[j] = cost[j];
+template <typename Lanes>
+GAUFUSE_HD_CALLED void price(const Lanes& lanes, BoundedSimplex& program, const double* cost) {
+  const int columns = program.columns;
+  double* reduced = program.reduced;
+  for (int j = lanes.rank(); j < columns; j += lanes.size) reduced[j] = cost[j];
   for (int i = 0; i < program.rows; ++i) {
     const double own = cost[program.basis[i]];
     if (own == 0.0) continue;
-    const double* row = program.tableau + static_cast<int64_t>(i) * program.columns;
-    for (int j = 0; j < program.columns; ++j) program.reduced[j] -= own * row[j];
+    const double* row = program.tableau + static_cast<int64_t>(i) * columns;
+    for (int j = lanes.rank(); j < columns; j += lanes.size) reduced[j] -= own * row[j];
   }
+  lanes.sync();
 }
 
-// The most promising nonbasic variable, or with `first` the first that promises anything (which
-// cannot cycle); -1 at the optimum.
-GAUFUSE_HD_CALLED int find_entering(const BoundedSimplex& program, bool first) {
-  int entering = -1;
-  double best = kReducedTolerance;
-  for (int j = 0; j < program.columns; ++j) {
-    const double gain = program.at_upper[j] ? program.reduced[j] : -program.reduced[j];
-    if (program.basic[j] || program.locked[j] || !(gain > best) || !(program.upper[j] > 0.0))
-      continue;
-    entering = j;
-    if (first) break;
-    best = gain;
+struct Entering {
+  double gain;
+  int variable;  // -1: none
+};
+
+struct BetterEntering {
+  bool first;  // the lower variable, whatever its gain
+
+  GAUFUSE_HD Entering operator()(const Entering& a, const Entering& b) const {
+    if (a.variable < 0 || b.variable < 0) return a.variable < 0 ? b : a;
+    if (first || a.gain == b.gain) return a.variable < b.variable ? a : b;
+    return a.gain > b.gain ? a : b;
   }
-  return entering;
+};
+
+// The most promising nonbasic variable (ties: the lower), or with `first` the first that promises
+// anything (which cannot cycle); -1 at the optimum.
+template <typename Lanes>
+GAUFUSE_HD int find_entering(const Lanes& lanes, const BoundedSimplex& program, bool first) {
+  const int columns = program.columns;
+  Entering mine{kReducedTolerance, -1};
+  for (int j = lanes.rank(); j < columns; j += lanes.size) {
+    const int state = program.state[j];
+    const double gain = state & kAtUpper ? program.reduced[j] : -program.reduced[j];
+    if (state & (kBasic | kLocked) || !(gain > mine.gain) || !(program.upper[j] > 0.0)) continue;
+    mine = Entering{gain, j};
+    if (first) break;
+  }
+  return lanes.reduce(mine, BetterEntering{first}).variable;
 }
 
 struct Step {
-  double length;  // of the entering variable's way
-  int row;        // whose variable leaves; -1: the entering one crosses to its other bound
-  bool to_upper;  // the leaving variable leaves at its upper bound
+  double length;    // of the entering variable's way
+  double priority;  // among rows that stop it at the same length
+  int row;          // whose variable leaves; -1: the entering one crosses to its other bound
 };
 
-// Ties: the larger pivot; with `first`, the lower variable.
-GAUFUSE_HD_CALLED Step find_leaving(const BoundedSimplex& program, int entering, double direction,
-                                    bool first) {
-  Step step{program.upper[entering], -1, false};
-  double best_pivot = 0.0;
-  for (int i = 0; i < program.rows; ++i) {
-    const double pivot = program.tableau[static_cast<int64_t>(i) * program.columns + entering];
+struct ShorterStep {
+  GAUFUSE_HD Step operator()(const Step& a, const Step& b) const {
+    if (a.length != b.length) return b.length < a.length ? b : a;
+    if (a.row < 0 || b.row < 0) return a.row < 0 ? a : b;
+    if (a.priority != b.priority) return b.priority > a.priority ? b : a;
+    return a.row < b.row ? a : b;
+  }
+};
+
+// Rows are looked at by the lanes that put them into `column`. Ties: the larger pivot; with
+// `first`, the lower variable.
+template <typename Lanes>
+GAUFUSE_HD Step find_leaving(const Lanes& lanes, const BoundedSimplex& program, double most,
+                             double direction, bool first) {
+  Step mine{most, 0.0, -1};
+  for (int i = lanes.rank(); i < program.rows; i += lanes.size) {
+    const double pivot = program.column[i];
     const double rate = -direction * pivot;  // of the basic variable's change
     if (!(fabs(rate) > kPivotTolerance)) continue;
+    const int variable = program.basis[i];
     const double room =
-        rate < 0.0 ? program.values[i] : program.upper[program.basis[i]] - program.values[i];
+        rate < 0.0 ? program.values[i] : program.upper[variable] - program.values[i];
     const double limit = (room > 0.0 ? room : 0.0) / fabs(rate);
-    const bool tie = limit == step.length && step.row >= 0;
-    const bool better =
-        tie ? (first ? program.basis[i] < program.basis[step.row] : fabs(pivot) > best_pivot)
-            : limit < step.length;
-    if (!better) continue;
-    step = Step{limit, i, rate > 0.0};
-    best_pivot = fabs(pivot);
+    const double priority = first ? -static_cast<double>(variable) : fabs(pivot);
+    mine = ShorterStep()(mine, Step{limit, priority, i});
   }
-  return step;
+  return lanes.reduce(mine, ShorterStep());
 }
 
-GAUFUSE_HD_CALLED void eliminate(BoundedSimplex& program, int row, int entering) {
+// A lane touches its own columns only.
+template <typename Lanes>
+GAUFUSE_HD void eliminate(const Lanes& lanes, BoundedSimplex& program, int row, int entering,
+                          double reduced_cost) {
   const int columns = program.columns;
+  const double* column = program.column;
   double* own = program.tableau + static_cast<int64_t>(row) * columns;
-  const double scale = 1.0 / own[entering];
-  for (int j = 0; j < columns; ++j) own[j] *= scale;
-  own[entering] = 1.0;
+  const double scale = 1.0 / column[row];
+  for (int j = lanes.rank(); j < columns; j += lanes.size) own[j] *= scale;
+  if (lanes.rank() == entering % lanes.size) own[entering] = 1.0;
   for (int i = 0; i <= program.rows; ++i) {  // the last one is the row of reduced costs
-    double* other =
-        i < program.rows ? program.tableau + static_cast<int64_t>(i) * columns : program.reduced;
-    const double factor = other[entering];
+    const bool last = i == program.rows;
+    const double factor = last ? reduced_cost : column[i];
     if (i == row || factor == 0.0) continue;
-    for (int j = 0; j < columns; ++j) other[j] -= factor * own[j];
-    other[entering] = 0.0;
+    double* other = last ? program.reduced : program.tableau + static_cast<int64_t>(i) * columns;
+    for (int j = lanes.rank(); j < columns; j += lanes.size) other[j] -= factor * own[j];
   }
 }
 
 // Minimises from the basis at hand, for the reduced costs that are there. False where it gives up:
 // after too many pivots, or (which bounded programs cannot be) unbounded.
-GAUFUSE_HD_CALLED bool minimise(BoundedSimplex& program) {
-  const int most_pivots = 100 * (program.rows + 10);
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool minimise(const Lanes& lanes, BoundedSimplex& simplex) {
+  BoundedSimplex program = simplex;  // in registers
+  const int rows = program.rows;
+  const int most_pivots = 100 * (rows + 10);
   int idle = 0;  // pivots in a row that moved nothing
   for (int pivots = 0; pivots < most_pivots; ++pivots) {
-    const bool careful = idle > 2 * program.rows + 10;
-    const int entering = find_entering(program, careful);
+    const bool careful = idle > 2 * rows + 10;
+    const int entering = find_entering(lanes, program, careful);
     if (entering < 0) return true;
-    const bool down = program.at_upper[entering] != 0;
+    const bool down = (program.state[entering] & kAtUpper) != 0;
     const double direction = down ? -1.0 : 1.0;
-    const Step step = find_leaving(program, entering, direction, careful);
+    const double reduced_cost = program.reduced[entering];
+    const double most = program.upper[entering];
+    for (int i = lanes.rank(); i < rows; i += lanes.size)
+      program.column[i] = program.tableau[static_cast<int64_t>(i) * program.columns + entering];
+    const Step step = find_leaving(lanes, program, most, direction, careful);
     if (!(step.length < INFINITY)) return false;
-    ++program.pivots;
+    lanes.sync();  // all have read what is written from here on
+    ++simplex.pivots;
     idle = step.length > 0.0 ? 0 : idle + 1;
-    for (int i = 0; i < program.rows; ++i)
-      program.values[i] -= direction * step.length *
-                           program.tableau[static_cast<int64_t>(i) * program.columns + entering];
+    for (int i = lanes.rank(); i < rows; i += lanes.size)
+      program.values[i] = i == step.row
+                              ? (down ? most - step.length : step.length)
+                              : program.values[i] - direction * step.length * program.column[i];
     if (step.row < 0) {
-      program.at_upper[entering] = !down;
-      continue;
+      if (lanes.rank() == 0) program.state[entering] = down ? 0 : kAtUpper;
+    } else {
+      if (lanes.rank() == 0) {
+        const bool to_upper = -direction * program.column[step.row] > 0.0;
+        program.state[program.basis[step.row]] = to_upper ? kAtUpper : 0;
+        program.state[entering] = kBasic;
+        program.basis[step.row] = entering;
+      }
+      eliminate(lanes, program, step.row, entering, reduced_cost);
     }
-    const int leaving = program.basis[step.row];
-    program.basic[leaving] = 0;
-    program.at_upper[leaving] = step.to_upper;
-    program.basic[entering] = 1;
-    program.at_upper[entering] = 0;
-    program.basis[step.row] = entering;
-    program.values[step.row] = down ? program.upper[entering] - step.length : step.length;
-    eliminate(program, step.row, entering);
+    lanes.sync();
   }
   return false;
 }

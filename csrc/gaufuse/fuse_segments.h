@@ -31,7 +31,7 @@ struct FuseSegmentsParams {
   int64_t* fused_counts;  // (groups,)
   int64_t* assignment;    // (groups, capacity)
   T* shares;              // (groups, capacity)
-  double* workspace;      // CUDA only: (groups, capacity, 2) where capacity > kOnChipSegments
+  double* workspace;      // CUDA only: (greedy_workspace_segments(...), 2)
   int64_t groups;
   int64_t capacity;
   double temperature;

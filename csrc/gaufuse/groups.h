@@ -7,9 +7,16 @@
 
 namespace gaufuse {
 
-// CUDA: groups of at most so many segments are kept in registers. Larger ones need a workspace of
-// two doubles a segment, which the caller allocates where a batch has room for such a group.
+// CUDA: groups of at most so many segments are kept in registers. For larger ones there are so many
+// blocks, which work in a workspace; where a batch has no room for such a group there is none.
 constexpr int64_t kOnChipSegments = 2048;
+constexpr int64_t kLargeGroupBlocks = 256;
+
+// Segments of that workspace: no more for many groups than for kLargeGroupBlocks of them.
+GAUFUSE_HD int64_t greedy_workspace_segments(int64_t groups, int64_t capacity) {
+  if (capacity <= kOnChipSegments) return 0;
+  return (groups < kLargeGroupBlocks ? groups : kLargeGroupBlocks) * capacity;
+}
 
 // counts may be null (every group is full); values outside [0, capacity] are clamped, so that no
 // count, however wrong, leads outside the tensor.

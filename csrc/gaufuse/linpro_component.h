@@ -6,10 +6,10 @@
 #include <cstdint>
 
 #include "gaufuse/arena.h"
-#include "gaufuse/heap_sort.h"
 #include "gaufuse/host_device.h"
 #include "gaufuse/interval_membership.h"
 #include "gaufuse/linpro_labels.h"
+#include "gaufuse/one_lane.h"
 
 namespace gaufuse {
 
@@ -45,6 +45,7 @@ struct LinproComponent {
   double* sizes;    // (cells,) snippets
   double* entries;  // (count, cells) membership value of a snippet
   double* targets;  // (count,) confidences, clipped to what can be reached, plus one
+  int* ascending;   // (count,) instances by target
   double* anchors;  // (cells,) weighted mean confidence of the instances that cover a cell
   double* scores;   // (cells,) the solution
   bool relaxed;
@@ -78,52 +79,78 @@ struct LinproComponent {
   GAUFUSE_HD double anchor_target(int cell) const { return clip(anchors[cell], -1.0, 2.0); }
 };
 
+struct LargerOf {
+  GAUFUSE_HD double operator()(double a, double b) const { return a > b ? a : b; }
+};
+
+// Of value_of(i) for i in [0, count), at least zero.
+template <typename Lanes, typename ValueOf>
+GAUFUSE_HD double largest_of(const Lanes& lanes, int count, ValueOf value_of) {
+  double mine = 0.0;
+  for (int i = lanes.rank(); i < count; i += lanes.size) mine = LargerOf()(value_of(i), mine);
+  return lanes.reduce(mine, LargerOf());
+}
+
+// How many ranges a row consists of.
+GAUFUSE_HD int ranges_of(Membership rows) { return rows == Membership::mean ? 1 : 3; }
+
 // Cells lie between neighbouring boundaries of the rows' ranges. False: the arena is too small.
-GAUFUSE_HD_CALLED bool cut_component(LinproComponent& component, Arena& arena) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool cut_component(const Lanes& lanes, LinproComponent& component, Arena& arena) {
   const int count = component.count;
-  int64_t* cuts = arena.take<int64_t>(6 * count + 1);
-  if (cuts == nullptr) return false;
-  int size = 0;
-  const auto add = [&](SnippetRange range) {
-    if (range.size() == 0) return;
-    cuts[size++] = range.start;
-    cuts[size++] = range.stop;
-  };
-  for (int i = 0; i < count; ++i) {
-    add(component.instances[i].row.inside);
-    add(component.instances[i].row.ring.left);
-    add(component.instances[i].row.ring.right);
+  const int ranges = ranges_of(component.terms.rows);
+  const int size = 2 * ranges * count;
+  int64_t* cuts = arena.take<int64_t>(size);
+  int64_t* scratch = arena.take<int64_t>(size);
+  if (scratch == nullptr) return false;
+  for (int i = lanes.rank(); i < count; i += lanes.size) {
+    const LinproInstance& instance = component.instances[i];
+    const MembershipRow& row = instance.row;
+    const SnippetRange own[] = {row.inside, row.ring.left, row.ring.right};
+    for (int k = 0; k < ranges; ++k) {
+      const bool empty = own[k].size() == 0;  // then once more a boundary that there is
+      cuts[2 * (i * ranges + k)] = empty ? instance.begin : own[k].start;
+      cuts[2 * (i * ranges + k) + 1] = empty ? instance.begin : own[k].stop;
+    }
   }
-  heap_sort(cuts, size, [](int64_t a, int64_t b) { return a < b; });
-  int distinct = 0;
-  for (int k = 0; k < size; ++k)
-    if (k == 0 || cuts[k] != cuts[k - 1]) cuts[distinct++] = cuts[k];
+  lanes.sync();
+  lanes.sort(cuts, size, scratch, [](int64_t a, int64_t b) { return a < b; });
+  int64_t cut = 0;
+  const int distinct = lanes.compact(
+      size,
+      [&](int k) {
+        cut = cuts[k];
+        return k == 0 || cut != cuts[k - 1];
+      },
+      [&](int, int position) { cuts[position] = cut; });
   const int cells = distinct > 0 ? distinct - 1 : 0;
   component.cells = cells;
   component.cuts = cuts;
   component.sizes = arena.take<double>(cells);
   component.entries = arena.take<double>(static_cast<int64_t>(count) * cells);
   component.targets = arena.take<double>(count);
+  component.ascending = arena.take<int>(2 * count);  // and scratch
   component.anchors = arena.take<double>(cells);
   component.scores = arena.take<double>(cells);
   if (component.scores == nullptr) return false;
-  for (int c = 0; c < cells; ++c) {
+  for (int c = lanes.rank(); c < cells; c += lanes.size) {
     component.sizes[c] = static_cast<double>(cuts[c + 1] - cuts[c]);
     component.scores[c] = 0.0;
     for (int i = 0; i < count; ++i)
       component.entries[i * cells + c] = membership_value(component.instances[i].row, cuts[c]);
   }
+  lanes.sync();
   return true;
 }
 
 // Solvers' tolerances are absolute: prices of 1e-12 would all count as none, weights of 1e300 as
 // infinite. So the largest weight becomes one, about, and then the largest price; by powers of two,
 // so that nothing is rounded.
-GAUFUSE_HD void scale_component(LinproComponent& component) {
+template <typename Lanes>
+GAUFUSE_HD void scale_component(const Lanes& lanes, LinproComponent& component) {
   LinproTerms& terms = component.terms;
-  double heaviest = 0.0;
-  for (int i = 0; i < component.count; ++i)
-    if (component.instances[i].weight > heaviest) heaviest = component.instances[i].weight;
+  const double heaviest =
+      largest_of(lanes, component.count, [&](int i) { return component.instances[i].weight; });
   const int weight_exponent = ilogb(heaviest);
   component.weight_scale = scalbn(1.0, -weight_exponent);
   terms.confidence = scalbn(terms.confidence, weight_exponent);
@@ -132,12 +159,11 @@ GAUFUSE_HD void scale_component(LinproComponent& component) {
   component.unit = 1.0;
   double largest = terms.anchor > terms.sparsity ? terms.anchor : terms.sparsity;
   if (terms.variation > largest) largest = terms.variation;
-  for (int i = 0; i < component.count; ++i) {
+  const double dearest = largest_of(lanes, component.count, [&](int i) {
     const double confidence = terms.hard ? 0.0 : component.confidence_price(i);
-    const double uniformity = component.uniformity_price(i);
-    if (confidence > largest) largest = confidence;
-    if (uniformity > largest) largest = uniformity;
-  }
+    return LargerOf()(component.uniformity_price(i), confidence);
+  });
+  if (dearest > largest) largest = dearest;
   if (!(largest > 0.0)) return;
   const int exponent = ilogb(largest);
   component.unit = scalbn(1.0, exponent);
@@ -151,40 +177,68 @@ GAUFUSE_HD void scale_component(LinproComponent& component) {
 // What M x can reach, and one more, is as far as a confidence can pull: the rest of the way adds a
 // constant to |M x - q|. So no confidence, however large, costs the tableau its digits. Anchors are
 // convex combinations, which cannot overflow.
-GAUFUSE_HD_CALLED void find_targets(LinproComponent& component) {
-  for (int i = 0; i < component.count; ++i) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED void find_targets(const Lanes& lanes, LinproComponent& component) {
+  const int count = component.count;
+  double* targets = component.targets;
+  for (int i = lanes.rank(); i < count; i += lanes.size) {
     double least = 0.0;
     double most = 0.0;
     for (int c = 0; c < component.cells; ++c) {
       const double amount = component.entry(i, c) * component.sizes[c];
       (amount < 0.0 ? least : most) += amount;
     }
-    component.targets[i] = clip(component.instances[i].confidence, least - 1.0, most + 1.0);
+    targets[i] = clip(component.instances[i].confidence, least - 1.0, most + 1.0);
+    component.ascending[i] = i;
   }
-  for (int c = 0; c < component.cells; ++c) {
-    component.anchors[c] = 0.0;
-    if (!(component.terms.anchor > 0.0)) continue;
+  for (int c = lanes.rank(); c < component.cells; c += lanes.size) {
+    double anchor = 0.0;
     double total = 0.0;
-    for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c)) total += component.weight(i);
-    for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c))
-        component.anchors[c] += component.weight(i) / total * component.instances[i].confidence;
+    if (component.terms.anchor > 0.0) {
+      for (int i = 0; i < count; ++i)
+        if (component.covers(i, c)) total += component.weight(i);
+      for (int i = 0; i < count; ++i)
+        if (component.covers(i, c))
+          anchor += component.weight(i) / total * component.instances[i].confidence;
+    }
+    component.anchors[c] = anchor;
   }
+  lanes.sync();
+  lanes.sort(component.ascending, count, component.ascending + count, [=](int a, int b) {
+    return targets[a] < targets[b] || (targets[a] == targets[b] && a < b);
+  });
 }
 
-// Objective and residual of the scores, from the component's own data.
-GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
-  const LinproTerms& terms = component.terms;
-  const double* scores = component.scores;
-  double objective = 0.0;
-  double target_objective = 0.0;
-  component.residual = component.target_residual = component.worst_miss = 0.0;
-  const auto add = [&](double price, double score, double confidence, double target) {
+struct LinproCosts {
+  double objective;
+  double target_objective;
+  double residual;
+  double target_residual;
+
+  GAUFUSE_HD void add(double price, double score, double confidence, double target) {
     objective += price * fabs(score - confidence);
     target_objective += price * fabs(score - target);
-  };
-  for (int i = 0; i < component.count; ++i) {
+  }
+
+  GAUFUSE_HD void add(double cost) {
+    objective += cost;
+    target_objective += cost;
+  }
+
+  GAUFUSE_HD LinproCosts operator+(const LinproCosts& other) const {
+    return LinproCosts{objective + other.objective, target_objective + other.target_objective,
+                       residual + other.residual, target_residual + other.target_residual};
+  }
+};
+
+// Objective and residual of the scores, from the component's own data.
+template <typename Lanes>
+GAUFUSE_HD_CALLED void evaluate_component(const Lanes& lanes, LinproComponent& component) {
+  const LinproTerms& terms = component.terms;
+  const double* scores = component.scores;
+  double worst_miss = 0.0;
+  const LinproCosts of_instances = lanes.template sum<LinproCosts>(component.count, [&](int i) {
+    LinproCosts costs{};
     const double confidence = component.instances[i].confidence;
     const double target = component.targets[i];
     const double uniformity = component.uniformity_price(i);
@@ -192,17 +246,18 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
     for (int c = 0; c < component.cells; ++c) {
       const double size = component.sizes[c];
       sum += component.entry(i, c) * size * scores[c];
-      if (component.covers(i, c)) add(uniformity * size, scores[c], confidence, target);
+      if (component.covers(i, c)) costs.add(uniformity * size, scores[c], confidence, target);
     }
-    component.residual += fabs(sum - confidence);
     const double miss = fabs(sum - target);
-    component.target_residual += component.miss_weight(i) * miss;
-    if (miss > component.worst_miss) component.worst_miss = miss;
-    if (!terms.hard) add(component.confidence_price(i), sum, confidence, target);
-  }
-  double rest = 0.0;
-  for (int c = 0; c < component.cells; ++c) {
-    rest += terms.sparsity * component.sizes[c] * scores[c];
+    worst_miss = LargerOf()(miss, worst_miss);
+    costs.residual = fabs(sum - confidence);
+    costs.target_residual = component.miss_weight(i) * miss;
+    if (!terms.hard) costs.add(component.confidence_price(i), sum, confidence, target);
+    return costs;
+  });
+  const LinproCosts of_cells = lanes.template sum<LinproCosts>(component.cells, [&](int c) {
+    LinproCosts costs{};
+    costs.add(terms.sparsity * component.sizes[c] * scores[c]);
     double before = 0.0;  // weight of the instances that cover this cell and the one before
     bool covered = false;
     for (int i = 0; i < component.count; ++i) {
@@ -211,16 +266,22 @@ GAUFUSE_HD_CALLED void evaluate_component(LinproComponent& component) {
         before += component.weight(i);
     }
     if (covered)
-      add(terms.anchor * component.sizes[c], scores[c], component.anchors[c],
-          component.anchor_target(c));
-    if (before > 0.0) rest += terms.variation * before * fabs(scores[c] - scores[c - 1]);
-  }
-  component.objective = objective + rest;
-  component.target_objective = target_objective + rest;
+      costs.add(terms.anchor * component.sizes[c], scores[c], component.anchors[c],
+                component.anchor_target(c));
+    if (before > 0.0) costs.add(terms.variation * before * fabs(scores[c] - scores[c - 1]));
+    return costs;
+  });
+  const LinproCosts costs = of_instances + of_cells;
+  component.objective = costs.objective;
+  component.target_objective = costs.target_objective;
+  component.residual = costs.residual;
+  component.target_residual = costs.target_residual;
+  component.worst_miss = lanes.reduce(worst_miss, LargerOf());
 }
 
 // One instance, without a ring or `released`: closed forms.
-GAUFUSE_HD_CALLED void solve_alone(LinproComponent& component) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED void solve_alone(const Lanes& lanes, LinproComponent& component) {
   const LinproTerms& terms = component.terms;
   const LinproInstance& instance = component.instances[0];
   const double q = instance.confidence;
@@ -239,11 +300,12 @@ GAUFUSE_HD_CALLED void solve_alone(LinproComponent& component) {
         component.confidence_price(0) + inside * (component.uniformity_price(0) + terms.anchor);
     if (gain < terms.sparsity * inside) level = 0.0;
   }
-  for (int c = 0; c < component.cells; ++c) {
+  for (int c = lanes.rank(); c < component.cells; c += lanes.size) {
     const double entry = component.entry(0, c);
     component.scores[c] = (on_ring ? entry < 0.0 : entry > 0.0) ? level : 0.0;
   }
-  evaluate_component(component);
+  lanes.sync();
+  evaluate_component(lanes, component);
 }
 
 }  // namespace gaufuse

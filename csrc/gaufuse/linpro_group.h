@@ -1,4 +1,5 @@
-// The components of one group, one after the other. Shared by the CPU and CUDA.
+// A group's instances and the sum over its components. Shared by the CPU and CUDA, which find the
+// components and lend the memory.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +24,13 @@ GAUFUSE_HD LinproInstance make_instance(const MembershipRow& row, double confide
   return instance;
 }
 
-// `lend(needed)` gives an Arena for a component: `needed` is 0 at first, and what the last one
-// would have had to hold where it was too small; an empty one gives up.
-template <typename T, typename Lend>
+// Rows are not zero on one stretch of snippets each, so components are runs of instances, by begin
+// and then by number, whose stretches overlap. They are added in the order of time.
+template <typename T, typename Lanes>
 struct LinproGroup {
   const LinproLabelsParams<T>& params;
   int64_t group;
-  LinproInstance* instances;  // (count,)
-  Lend lend;
+  Lanes lanes;
   double objective = 0.0;
   double residual = 0.0;
   double gap = 0.0;
@@ -39,78 +39,66 @@ struct LinproGroup {
   bool relaxed = false;
   bool unsolved = false;
 
-  GAUFUSE_HD T* labels() const { return params.labels + group * params.num_snippets; }
-
-  // Labels must be zero.
-  GAUFUSE_HD void run() {
-    const int64_t size = load();
-    heap_sort(instances, size, [](const LinproInstance& a, const LinproInstance& b) {
-      return a.begin < b.begin || (a.begin == b.begin && a.number < b.number);
-    });
-    // A row is not zero on one stretch of snippets, so components are runs of stretches that
-    // overlap.
-    for (int64_t first = 0, last = 0; first < size && !unsolved; first = last) {
-      int64_t end = instances[first].end;
-      for (last = first + 1; last < size && instances[last].begin < end; ++last)
-        if (instances[last].end > end) end = instances[last].end;
-      add_component(instances + first, last - first);
-    }
-    write();
+  GAUFUSE_HD int64_t num_snippets() const {
+    return valid_count(params.lengths, group, params.num_snippets);
+  }
+  // None can do anything where there are no snippets.
+  GAUFUSE_HD int64_t count() const {
+    return num_snippets() > 0 ? valid_count(params.counts, group, params.capacity) : 0;
   }
 
-  // The instances that count; their number.
-  GAUFUSE_HD int64_t load() {
-    const int64_t count = valid_count(params.counts, group, params.capacity);
-    const int64_t num_snippets = valid_count(params.lengths, group, params.num_snippets);
-    const T* segments = params.segments + 2 * group * params.capacity;
-    const T* scores = params.scores + group * params.capacity;
-    const T* weights =
-        params.weights == nullptr ? nullptr : params.weights + group * params.capacity;
-    int64_t size = 0;
-    for (int64_t i = 0; i < count && num_snippets > 0; ++i) {
-      const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[i]);
-      const double confidence = static_cast<double>(scores[i]);
-      // Checked on the CPU; on CUDA nobody has. x - x is zero for finite x only.
-      const Segment segment = load_segment(segments, i);
-      const double sum = weight + confidence + segment.start + segment.end;
-      unsolved |= !(sum - sum == 0.0);
-      if (!(weight > 0.0) || unsolved) continue;
-      const MembershipRow row =
-          make_membership_row(segment.start, segment.end, num_snippets, params.margin,
-                              params.margin_power, params.terms.rows);
-      const LinproInstance instance = make_instance(row, confidence, weight, i, num_snippets);
-      if (params.terms.all_instances ? instance.end > 0 : row.inside.size() > 0)
-        instances[size++] = instance;
-      else if (params.terms.all_instances)
-        miss(confidence);
-    }
-    return size;
+  // Checked on the CPU; on CUDA nobody has. x - x is zero for finite x only.
+  GAUFUSE_HD bool is_finite(int64_t i) const {
+    const int64_t at = group * params.capacity + i;
+    const Segment segment = load_segment(params.segments, at);
+    const double sum =
+        weight(i) + static_cast<double>(params.scores[at]) + segment.start + segment.end;
+    return sum - sum == 0.0;
   }
 
-  // A confidence without a snippet to carry it cannot be met.
+  GAUFUSE_HD double weight(int64_t i) const {
+    const int64_t at = group * params.capacity + i;
+    return params.weights == nullptr ? 1.0 : static_cast<double>(params.weights[at]);
+  }
+
+  GAUFUSE_HD LinproInstance load(int64_t i) const {
+    const int64_t at = group * params.capacity + i;
+    const Segment segment = load_segment(params.segments, at);
+    const MembershipRow row =
+        make_membership_row(segment.start, segment.end, num_snippets(), params.margin,
+                            params.margin_power, params.terms.rows);
+    return make_instance(row, static_cast<double>(params.scores[at]), weight(i), i, num_snippets());
+  }
+
+  GAUFUSE_HD bool takes_part(const LinproInstance& instance) const {
+    if (!(instance.weight > 0.0)) return false;
+    return params.terms.all_instances ? instance.end > 0 : instance.row.inside.size() > 0;
+  }
+
+  // Its confidence counts, and there is no snippet to carry it.
+  GAUFUSE_HD bool is_missed(const LinproInstance& instance) const {
+    return instance.weight > 0.0 && params.terms.all_instances && !(instance.end > 0);
+  }
+
   GAUFUSE_HD void miss(double confidence) {
     residual += fabs(confidence);
     relaxed |= fabs(confidence) > kLinproGap;
   }
 
-  GAUFUSE_HD void add_component(const LinproInstance* members, int64_t count) {
+  // Zero, or how many bytes the arena would have to have: then it must be added once more.
+  GAUFUSE_HD int64_t add_component(const LinproInstance* members, int64_t size, Arena arena) {
     LinproComponent component{};
+    component.instances = members;
+    component.count = static_cast<int>(size);
+    component.terms = params.terms;
     LinproSolution solution{false, 0, 0.0};
-    if (count <= kMostLinproInstances) {
-      int64_t needed = 0;
-      do {
-        Arena arena = lend(needed);
-        if (arena.size < needed) break;
-        component.instances = members;
-        component.count = static_cast<int>(count);
-        component.terms = params.terms;
-        solution = solve_component(component, arena);
-        needed = arena.used > arena.size ? arena.used : 0;
-      } while (needed > 0);
+    if (size <= kMostLinproInstances) {
+      solution = solve_component(lanes, component, arena);
+      if (arena.used > arena.size) return arena.used;
     }
     if (!solution.proved) {
       unsolved = true;
-      return;
+      return 0;
     }
     for (int c = 0; c < component.cells; ++c)
       fill(component.cuts[c], component.cuts[c + 1], component.scores[c]);
@@ -119,15 +107,20 @@ struct LinproGroup {
     relaxed |= component.relaxed;
     if (solution.gap > gap) gap = solution.gap;
     pivots += solution.pivots;
-    for (int64_t i = 0; i < count; ++i) covered |= members[i].row.inside.size() > 0;
+    for (int64_t i = 0; i < size; ++i) covered |= members[i].row.inside.size() > 0;
+    lanes.sync();
+    return 0;
   }
 
   GAUFUSE_HD void fill(int64_t begin, int64_t end, double score) {
-    for (int64_t t = begin; t < end; ++t) labels()[t] = static_cast<T>(score);
+    T* labels = params.labels + group * params.num_snippets;
+    for (int64_t t = begin + lanes.rank(); t < end; t += lanes.size)
+      labels[t] = static_cast<T>(score);
   }
 
   GAUFUSE_HD void write() {
     if (unsolved) fill(0, params.num_snippets, 0.0);
+    if (lanes.rank() != 0) return;
     params.objective[group] = objective;
     params.residual[group] = residual;
     params.gap[group] = gap;
@@ -138,27 +131,5 @@ struct LinproGroup {
                                                           : LinproStatus::empty);
   }
 };
-
-// A worker of the device holds a group's instances and a component of up to kMostDeviceInstances of
-// them: the largest layout that build_program() makes for it.
-constexpr int64_t kMostDeviceInstances = 16;
-constexpr int64_t kMostWorkers = 1 << 15;
-constexpr int64_t kFewestWorkers = 128;
-constexpr int64_t kMostWorkspace = 1 << 28;  // bytes, but for the fewest workers
-
-inline LinproWorkspace plan_linpro_workspace(int64_t groups, int64_t capacity, Membership rows_of,
-                                             bool with_variation) {
-  const int64_t count = capacity < kMostDeviceInstances ? capacity : kMostDeviceInstances;
-  const int64_t cells = rows_of == Membership::mean ? 2 * count : 6 * count;
-  const int64_t rows = count + (with_variation ? cells : 0);
-  // Every cell has two pieces, and one more for each instance that covers it.
-  const int64_t columns = cells * (2 + count) + 2 * rows;
-  const int64_t items = 8 * count + cells * (count + 8) + rows * (columns + 4) + 7 * columns;
-  const int64_t bytes = capacity * static_cast<int64_t>(sizeof(LinproInstance)) + 8 * (items + 64);
-  int64_t workers = kMostWorkspace / bytes;
-  workers =
-      workers < kFewestWorkers ? kFewestWorkers : (workers > kMostWorkers ? kMostWorkers : workers);
-  return LinproWorkspace{groups < workers ? groups : workers, bytes};
-}
 
 }  // namespace gaufuse

@@ -22,7 +22,13 @@
 
 namespace gaufuse {
 
-enum class LinproStatus : int64_t { empty = 0, optimal = 1, unsolved = 2, relaxed = 3 };
+enum class LinproStatus : int64_t {
+  empty = 0,
+  optimal = 1,
+  unsolved = 2,
+  relaxed = 3,
+  left_over = 4,  // between the launches of linpro_labels_cuda only
+};
 
 constexpr double kLinproGap = 1e-9;
 constexpr int64_t kMostLinproInstances = 64;  // of a component
@@ -53,7 +59,7 @@ struct LinproLabelsParams {
   double* gap;             // (groups,) relative, the largest of the group's components
   int64_t* pivots;         // (groups,)
   int64_t* status;         // (groups,) LinproStatus
-  char* workspace;         // CUDA only: (workers, worker_bytes), see linpro_group.h
+  char* workspace;         // CUDA only: (workers, worker_bytes), see linpro_arenas.h
   int64_t workers;
   int64_t worker_bytes;
   int64_t groups;
@@ -64,7 +70,7 @@ struct LinproLabelsParams {
   LinproTerms terms;
 };
 
-// Memory that linpro_labels_cuda needs: `workers` threads, each with its own.
+// Memory that linpro_labels_cuda needs beside shared memory: `workers` warps, each with its own.
 struct LinproWorkspace {
   int64_t workers;
   int64_t worker_bytes;

@@ -20,12 +20,6 @@ struct LinproPair {
   double price;
 };
 
-struct LinproBreak {  // of a cell's piecewise linear cost
-  double at;
-  double price;
-  int64_t number;
-};
-
 // All arrays are the arena's.
 struct LinproProgram {
   LinproComponent& component;
@@ -33,6 +27,7 @@ struct LinproProgram {
   int pieces = 0;
   int rows = 0;
   int* cell_of = nullptr;           // (pieces,)
+  int* first_piece = nullptr;       // (cells + 1,) those of a cell are neighbours
   double* cost = nullptr;           // (columns,)
   double* duals = nullptr;          // (rows,)
   LinproPair* pairs = nullptr;      // (rows - count,)
@@ -55,190 +50,251 @@ struct LinproProgram {
 };
 
 // Neighbouring cells within an instance.
-GAUFUSE_HD_CALLED bool add_pairs(LinproProgram& program, Arena& arena) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool add_pairs(const Lanes& lanes, LinproProgram& program, Arena& arena) {
   const LinproComponent& component = program.component;
   program.rows = component.count;
-  if (!(component.terms.variation > 0.0)) return true;
-  program.pairs = arena.take<LinproPair>(component.cells);
-  if (program.pairs == nullptr) return false;
-  for (int c = 0; c + 1 < component.cells; ++c) {
-    double weight = 0.0;
-    for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c) && component.covers(i, c + 1)) weight += component.weight(i);
-    if (weight > 0.0)
-      program.pairs[program.rows++ - component.count] =
-          LinproPair{c, component.terms.variation * weight};
-  }
+  if (!(component.terms.variation > 0.0) || component.cells == 0) return true;
+  LinproPair* pairs = arena.take<LinproPair>(component.cells);
+  if (pairs == nullptr) return false;
+  double weight = 0.0;
+  program.rows += lanes.compact(
+      component.cells - 1,
+      [&](int c) {
+        weight = 0.0;
+        for (int i = 0; i < component.count; ++i)
+          if (component.covers(i, c) && component.covers(i, c + 1)) weight += component.weight(i);
+        return weight > 0.0;
+      },
+      [&](int c, int position) {
+        pairs[position] = LinproPair{c, component.terms.variation * weight};
+      });
+  program.pairs = pairs;
   return true;
 }
 
+struct Add {
+  GAUFUSE_HD int operator()(int a, int b) const { return a + b; }
+};
+
 // At most so many pieces: one more in a cell than its cost has breaks.
-GAUFUSE_HD int count_pieces(const LinproComponent& component) {
-  int pieces = 0;
-  for (int c = 0; c < component.cells; ++c) {
-    pieces += 2;
-    for (int i = 0; i < component.count; ++i) pieces += component.covers(i, c);
+template <typename Lanes>
+GAUFUSE_HD int count_pieces(const Lanes& lanes, const LinproComponent& component) {
+  int mine = 0;
+  for (int c = lanes.rank(); c < component.cells; c += lanes.size) {
+    mine += 2;
+    for (int i = 0; i < component.count; ++i) mine += component.covers(i, c);
   }
-  return pieces;
+  return lanes.reduce(mine, Add());
 }
 
 // What a cell pays in its own x, sum_i b n |x - q_i| + c n |x - m| + g n x, is convex and piecewise
-// linear: a column for every piece, bounded by its width and priced at its slope.
-GAUFUSE_HD_CALLED void add_pieces(LinproProgram& program, double* upper, LinproBreak* breaks) {
-  const LinproComponent& component = program.component;
-  int pieces = 0;
-  const auto add = [&](int cell, double width, double slope) {
-    program.cell_of[pieces] = cell;
-    upper[pieces] = width;
-    program.cost[pieces++] = slope;
-  };
-  for (int c = 0; c < component.cells; ++c) {
-    const double size = component.sizes[c];
-    int count = 0;
-    for (int i = 0; i < component.count; ++i)
-      if (component.covers(i, c))
-        breaks[count++] =
-            LinproBreak{component.targets[i], component.uniformity_price(i) * size, i};
-    if (count > 0 && component.terms.anchor > 0.0)
-      breaks[count++] =
-          LinproBreak{component.anchor_target(c), component.terms.anchor * size, component.count};
-    heap_sort(breaks, count, [](const LinproBreak& a, const LinproBreak& b) {
-      return a.at < b.at || (a.at == b.at && a.number < b.number);
-    });
-    double slope = component.terms.sparsity * size;
-    for (int k = 0; k < count; ++k) {
-      slope -= breaks[k].price;
-      program.constant += breaks[k].price * fabs(breaks[k].at);
+// linear. Calls visit(at, price) for its breaks, ascending.
+template <typename Visit>
+GAUFUSE_HD void each_break(const LinproComponent& component, int cell, Visit visit) {
+  const double size = component.sizes[cell];
+  const double anchor = component.anchor_target(cell);
+  const double anchor_price = component.terms.anchor * size;
+  bool covered = false;
+  bool anchored = !(anchor_price > 0.0);
+  for (int k = 0; k < component.count; ++k) {
+    const int i = component.ascending[k];
+    if (!component.covers(i, cell)) continue;
+    covered = true;
+    if (!anchored && anchor < component.targets[i]) {
+      visit(anchor, anchor_price);
+      anchored = true;
     }
-    double from = 0.0;
-    for (int k = 0; k < count; ++k) {
-      const double to = clip(breaks[k].at, 0.0, 1.0);
-      if (breaks[k].price > 0.0 && to > from) {
-        add(c, to - from, slope);
-        from = to;
-      }
-      slope += 2.0 * breaks[k].price;
-    }
-    if (from < 1.0) add(c, 1.0 - from, slope);
+    visit(component.targets[i], component.uniformity_price(i) * size);
   }
-  program.pieces = pieces;
+  if (covered && !anchored) visit(anchor, anchor_price);
 }
 
-GAUFUSE_HD void price_confidences(LinproProgram& program, double factor, bool at_prices) {
+// Calls visit(width, slope) for the pieces of it.
+template <typename Visit>
+GAUFUSE_HD void each_piece(const LinproComponent& component, int cell, Visit visit) {
+  double slope = component.terms.sparsity * component.sizes[cell];
+  each_break(component, cell, [&](double, double price) { slope -= price; });
+  double from = 0.0;
+  each_break(component, cell, [&](double at, double price) {
+    const double to = clip(at, 0.0, 1.0);
+    if (price > 0.0 && to > from) {
+      visit(to - from, slope);
+      from = to;
+    }
+    slope += 2.0 * price;
+  });
+  if (from < 1.0) visit(1.0 - from, slope);
+}
+
+// A column for every piece, bounded by its width and priced at its slope.
+template <typename Lanes>
+GAUFUSE_HD_CALLED void add_pieces(const Lanes& lanes, LinproProgram& program, double* upper) {
   const LinproComponent& component = program.component;
-  for (int i = 0; i < component.count; ++i)
+  const int cells = component.cells;
+  for (int c = lanes.rank(); c < cells; c += lanes.size) {
+    int pieces = 0;
+    each_piece(component, c, [&](double, double) { ++pieces; });
+    program.first_piece[c] = pieces;
+  }
+  lanes.sync();
+  program.pieces = lanes.exclusive_sum(program.first_piece, cells);
+  for (int c = lanes.rank(); c < cells; c += lanes.size) {
+    int piece = program.first_piece[c];
+    each_piece(component, c, [&](double width, double slope) {
+      program.cell_of[piece] = c;
+      upper[piece] = width;
+      program.cost[piece++] = slope;
+    });
+  }
+  if (lanes.rank() == 0) program.first_piece[cells] = program.pieces;
+  program.constant = lanes.template sum<double>(cells, [&](int c) {
+    double sum = 0.0;
+    each_break(component, c, [&](double at, double price) { sum += price * fabs(at); });
+    return sum;
+  });
+  lanes.sync();
+}
+
+template <typename Lanes>
+GAUFUSE_HD void price_confidences(const Lanes& lanes, LinproProgram& program, double factor,
+                                  bool at_prices) {
+  const LinproComponent& component = program.component;
+  for (int i = lanes.rank(); i < component.count; i += lanes.size)
     program.cost[program.below(i)] = program.cost[program.above(i)] =
         factor * (at_prices ? component.confidence_price(i) : component.miss_weight(i));
+  lanes.sync();
 }
 
-GAUFUSE_HD void price_pairs(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD void price_pairs(const Lanes& lanes, LinproProgram& program) {
   const int count = program.component.count;
-  for (int r = count; r < program.rows; ++r)
+  for (int r = count + lanes.rank(); r < program.rows; r += lanes.size)
     program.cost[program.below(r)] = program.cost[program.above(r)] =
         program.pairs[r - count].price;
+  lanes.sync();
 }
 
 // The basis of amounts: row i holds M_i x + below_i - above_i = q_i, with its sign turned where q_i
 // is negative.
-GAUFUSE_HD_CALLED void start_simplex(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED void start_simplex(const Lanes& lanes, LinproProgram& program) {
   BoundedSimplex& simplex = program.simplex;
   const int columns = simplex.columns;
-  for (int j = 0; j < columns; ++j) simplex.basic[j] = simplex.at_upper[j] = simplex.locked[j] = 0;
-  for (int r = 0; r < program.rows; ++r) {
-    const double right = r < program.component.count ? program.component.targets[r] : 0.0;
-    const double sign = right < 0.0 ? -1.0 : 1.0;
+  const int rows = program.rows;
+  const auto right = [&](int r) {
+    return r < program.component.count ? program.component.targets[r] : 0.0;
+  };
+  for (int r = 0; r < rows; ++r) {
+    const double sign = right(r) < 0.0 ? -1.0 : 1.0;
     double* row = simplex.tableau + static_cast<int64_t>(r) * columns;
-    for (int j = 0; j < program.pieces; ++j) row[j] = sign * program.row_entry(r, j);
-    for (int j = program.pieces; j < columns; ++j) row[j] = 0.0;
-    row[program.below(r)] = sign;
-    row[program.above(r)] = -sign;
-    simplex.basis[r] = sign > 0.0 ? program.below(r) : program.above(r);
-    simplex.basic[simplex.basis[r]] = 1;
-    simplex.values[r] = sign * right;
+    for (int j = lanes.rank(); j < columns; j += lanes.size)
+      row[j] = j < program.pieces      ? sign * program.row_entry(r, j)
+               : j == program.below(r) ? sign
+               : j == program.above(r) ? -sign
+                                       : 0.0;
   }
+  for (int r = lanes.rank(); r < rows; r += lanes.size) {
+    const double sign = right(r) < 0.0 ? -1.0 : 1.0;
+    const bool below = sign > 0.0;
+    simplex.basis[r] = below ? program.below(r) : program.above(r);
+    simplex.state[program.below(r)] = below ? kBasic : 0;
+    simplex.state[program.above(r)] = below ? 0 : kBasic;
+    simplex.values[r] = sign * right(r);
+  }
+  for (int j = lanes.rank(); j < program.pieces; j += lanes.size) simplex.state[j] = 0;
   simplex.pivots = 0;
+  lanes.sync();
 }
 
 // Lays the program out in the arena. False: it does not fit.
-GAUFUSE_HD_CALLED bool build_program(LinproProgram& program, Arena& arena) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool build_program(const Lanes& lanes, LinproProgram& program, Arena& arena) {
   const LinproComponent& component = program.component;
-  if (!add_pairs(program, arena)) return false;
+  if (!add_pairs(lanes, program, arena)) return false;
   const int rows = program.rows;
-  const int most_pieces = count_pieces(component);
+  const int most_pieces = count_pieces(lanes, component);
   const int most_columns = most_pieces + 2 * rows;
   BoundedSimplex& simplex = program.simplex;
   program.cell_of = arena.take<int>(most_pieces);
+  program.first_piece = arena.take<int>(component.cells + 1);
   program.cost = arena.take<double>(most_columns);
   simplex.upper = arena.take<double>(most_columns);
-  LinproBreak* breaks = arena.take<LinproBreak>(component.count + 1);
-  if (breaks == nullptr) return false;
-  add_pieces(program, simplex.upper, breaks);
+  if (simplex.upper == nullptr) return false;
+  add_pieces(lanes, program, simplex.upper);
   const int columns = program.pieces + 2 * rows;
   simplex.rows = rows;
   simplex.columns = columns;
-  for (int j = program.pieces; j < columns; ++j) {
+  for (int j = program.pieces + lanes.rank(); j < columns; j += lanes.size) {
     simplex.upper[j] = INFINITY;
     program.cost[j] = 0.0;
   }
+  lanes.sync();
   simplex.tableau = arena.take<double>(static_cast<int64_t>(rows) * columns);
   simplex.values = arena.take<double>(rows);
   simplex.reduced = arena.take<double>(columns);
+  simplex.column = arena.take<double>(rows);
   simplex.basis = arena.take<int>(rows);
-  simplex.basic = arena.take<uint8_t>(columns);
-  simplex.at_upper = arena.take<uint8_t>(columns);
-  simplex.locked = arena.take<uint8_t>(columns);
+  simplex.state = arena.take<int>(columns);
   program.duals = arena.take<double>(rows);
+  if (!component.terms.hard) return program.duals != nullptr;
   program.piece_costs = arena.take<double>(program.pieces);
   program.least_reduced = arena.take<double>(columns);
   program.least_duals = arena.take<double>(rows);
   return program.least_duals != nullptr;
 }
 
-GAUFUSE_HD bool minimise_costs(LinproProgram& program) {
-  price(program.simplex, program.cost);
-  return minimise(program.simplex);
+template <typename Lanes>
+GAUFUSE_HD bool minimise_costs(const Lanes& lanes, LinproProgram& program) {
+  price(lanes, program.simplex, program.cost);
+  return minimise(lanes, program.simplex);
 }
 
-GAUFUSE_HD_CALLED void read_scores(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED void read_scores(const Lanes& lanes, LinproProgram& program) {
   LinproComponent& component = program.component;
   const BoundedSimplex& simplex = program.simplex;
-  for (int c = 0; c < component.cells; ++c) component.scores[c] = 0.0;
-  for (int j = 0; j < program.pieces; ++j)
-    if (!simplex.basic[j] && simplex.at_upper[j])
-      component.scores[program.cell_of[j]] += simplex.upper[j];
-  for (int r = 0; r < program.rows; ++r)
-    if (simplex.basis[r] < program.pieces)
-      component.scores[program.cell_of[simplex.basis[r]]] += simplex.values[r];
-  for (int c = 0; c < component.cells; ++c)
-    component.scores[c] = clip(component.scores[c], 0.0, 1.0);
-  evaluate_component(component);
+  for (int c = lanes.rank(); c < component.cells; c += lanes.size) {
+    const int first = program.first_piece[c];
+    const int end = program.first_piece[c + 1];
+    double score = 0.0;
+    for (int j = first; j < end; ++j)
+      if (simplex.state[j] & kAtUpper) score += simplex.upper[j];
+    for (int r = 0; r < program.rows; ++r)
+      if (simplex.basis[r] >= first && simplex.basis[r] < end) score += simplex.values[r];
+    component.scores[c] = clip(score, 0.0, 1.0);
+  }
+  lanes.sync();
+  evaluate_component(lanes, component);
 }
 
 // The column of the amount below a row is a unit vector: its reduced cost tells the row's dual.
-GAUFUSE_HD_CALLED void read_duals(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED void read_duals(const Lanes& lanes, LinproProgram& program) {
   const int count = program.component.count;
-  for (int r = 0; r < program.rows; ++r) {
+  for (int r = lanes.rank(); r < program.rows; r += lanes.size) {
     const int j = program.below(r);
-    program.duals[r] = program.cost[j] - program.simplex.reduced[j];
-    if (r < count) continue;
-    const double most = program.pairs[r - count].price;
-    program.duals[r] = clip(program.duals[r], -most, most);
+    const double dual = program.cost[j] - program.simplex.reduced[j];
+    const double most = r < count ? INFINITY : program.pairs[r - count].price;
+    program.duals[r] = clip(dual, -most, most);
   }
+  lanes.sync();
 }
 
 // Any y bounds sum_j cost_j v_j over the pieces v, subject to the rows, from below:
 //   sum_i y_i q_i + sum_j upper_j min(0, cost_j - sum_r y_r row_rj),
 // as long as no amount would gain by growing, which the caller sees to.
-GAUFUSE_HD_CALLED double bound_of_duals(const LinproProgram& program) {
-  double bound = 0.0;
-  for (int i = 0; i < program.component.count; ++i)
-    bound += program.duals[i] * program.component.targets[i];
-  for (int j = 0; j < program.pieces; ++j) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED double bound_of_duals(const Lanes& lanes, const LinproProgram& program) {
+  const double of_rows = lanes.template sum<double>(program.component.count, [&](int i) {
+    return program.duals[i] * program.component.targets[i];
+  });
+  const double of_pieces = lanes.template sum<double>(program.pieces, [&](int j) {
     double reduced = program.cost[j];
     for (int r = 0; r < program.rows; ++r) reduced -= program.duals[r] * program.row_entry(r, j);
-    if (reduced < 0.0) bound += reduced * program.simplex.upper[j];
-  }
-  return bound;
+    return reduced < 0.0 ? reduced * program.simplex.upper[j] : 0.0;
+  });
+  return of_rows + of_pieces;
 }
 
 GAUFUSE_HD bool prove(LinproProgram& program, double value, double bound) {
@@ -247,97 +303,114 @@ GAUFUSE_HD bool prove(LinproProgram& program, double value, double bound) {
   return program.gap <= kLinproGap;  // false for NaN, too
 }
 
-GAUFUSE_HD_CALLED bool solve_elastic(LinproProgram& program) {
-  LinproComponent& component = program.component;
-  price_confidences(program, 1.0, true);
-  price_pairs(program);
-  if (!minimise_costs(program)) return false;
-  read_scores(program);
-  read_duals(program);
-  for (int i = 0; i < component.count; ++i) {
-    const double most = component.confidence_price(i);
+// No dual of a confidence's row may be more than what missing it costs.
+template <typename Lanes, typename MostOf>
+GAUFUSE_HD void clip_duals(const Lanes& lanes, LinproProgram& program, MostOf most_of) {
+  for (int i = lanes.rank(); i < program.component.count; i += lanes.size) {
+    const double most = most_of(i);
     program.duals[i] = clip(program.duals[i], -most, most);
   }
-  return prove(program, component.target_objective, program.constant + bound_of_duals(program));
+  lanes.sync();
 }
 
-GAUFUSE_HD void start_phase_two(LinproProgram& program) {
-  for (int j = 0; j < program.pieces; ++j) program.cost[j] = program.piece_costs[j];
-  price_confidences(program, 0.0, false);
-  price_pairs(program);
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool solve_elastic(const Lanes& lanes, LinproProgram& program) {
+  LinproComponent& component = program.component;
+  price_confidences(lanes, program, 1.0, true);
+  price_pairs(lanes, program);
+  if (!minimise_costs(lanes, program)) return false;
+  read_scores(lanes, program);
+  read_duals(lanes, program);
+  clip_duals(lanes, program, [&](int i) { return component.confidence_price(i); });
+  return prove(program, component.target_objective,
+               program.constant + bound_of_duals(lanes, program));
+}
+
+template <typename Lanes>
+GAUFUSE_HD void start_phase_two(const Lanes& lanes, LinproProgram& program) {
+  for (int j = lanes.rank(); j < program.pieces; j += lanes.size)
+    program.cost[j] = program.piece_costs[j];
+  price_confidences(lanes, program, 0.0, false);
+  price_pairs(lanes, program);
 }
 
 // Phase 2 where the constraints can be met: no amount may come back.
-GAUFUSE_HD_CALLED bool solve_met(LinproProgram& program, double size) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool solve_met(const Lanes& lanes, LinproProgram& program, double size) {
   LinproComponent& component = program.component;
-  start_phase_two(program);
-  for (int i = 0; i < component.count; ++i)
+  start_phase_two(lanes, program);
+  for (int i = lanes.rank(); i < component.count; i += lanes.size)
     program.simplex.upper[program.below(i)] = program.simplex.upper[program.above(i)] = 0.0;
-  if (!minimise_costs(program)) return false;
-  read_scores(program);
+  lanes.sync();
+  if (!minimise_costs(lanes, program)) return false;
+  read_scores(lanes, program);
   if (component.worst_miss > kLinproGap * size) return false;
-  read_duals(program);
-  return prove(program, component.target_objective, program.constant + bound_of_duals(program));
+  read_duals(lanes, program);
+  return prove(program, component.target_objective,
+               program.constant + bound_of_duals(lanes, program));
 }
 
 // Phase 2 where they cannot. A column with a reduced cost in phase 1 stands at its bound in every
 // solution of phase 1, so it is left there. Proof: the residual by the duals of phase 1, the
 // objective by those of the program with the residual bounded, whose price is `penalty`.
-GAUFUSE_HD_CALLED bool solve_relaxed(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool solve_relaxed(const Lanes& lanes, LinproProgram& program) {
   LinproComponent& component = program.component;
   BoundedSimplex& simplex = program.simplex;
   const int count = component.count;
-  read_duals(program);
-  for (int j = 0; j < simplex.columns; ++j) program.least_reduced[j] = simplex.reduced[j];
-  for (int r = 0; r < program.rows; ++r) {
+  const int columns = simplex.columns;
+  read_duals(lanes, program);
+  for (int j = lanes.rank(); j < columns; j += lanes.size)
+    program.least_reduced[j] = simplex.reduced[j];
+  for (int r = lanes.rank(); r < program.rows; r += lanes.size) {
     program.least_duals[r] = program.duals[r];
     // The amounts of pairs cost nothing here.
     const double most = r < count ? component.miss_weight(r) : 0.0;
     program.duals[r] = clip(program.duals[r], -most, most);
   }
-  const double least_residual = bound_of_duals(program);
+  lanes.sync();
+  const double least_residual = bound_of_duals(lanes, program);
 
-  start_phase_two(program);
-  for (int j = 0; j < simplex.columns; ++j)
-    simplex.locked[j] = !simplex.basic[j] && fabs(program.least_reduced[j]) > kLockFrom;
-  if (!minimise_costs(program)) return false;
-  read_scores(program);
+  start_phase_two(lanes, program);
+  for (int j = lanes.rank(); j < columns; j += lanes.size)
+    if (!(simplex.state[j] & kBasic) && fabs(program.least_reduced[j]) > kLockFrom)
+      simplex.state[j] |= kLocked;
+  lanes.sync();
+  if (!minimise_costs(lanes, program)) return false;
+  read_scores(lanes, program);
   if (!prove(program, component.target_residual, least_residual)) return false;
   const double residual_gap = program.gap;
 
-  double penalty = 0.0;
-  for (int j = 0; j < simplex.columns; ++j) {
-    const double needed = simplex.locked[j] ? -simplex.reduced[j] / program.least_reduced[j] : 0.0;
-    if (needed > penalty) penalty = needed;
-  }
-  read_duals(program);
-  for (int r = 0; r < program.rows; ++r) {
+  const double penalty = largest_of(lanes, columns, [&](int j) {
+    return simplex.state[j] & kLocked ? -simplex.reduced[j] / program.least_reduced[j] : 0.0;
+  });
+  read_duals(lanes, program);
+  for (int r = lanes.rank(); r < program.rows; r += lanes.size)
     program.duals[r] += penalty * program.least_duals[r];
-    if (r >= count) continue;
-    const double most = penalty * component.miss_weight(r);
-    program.duals[r] = clip(program.duals[r], -most, most);
-  }
+  lanes.sync();
+  clip_duals(lanes, program, [&](int i) { return penalty * component.miss_weight(i); });
   const double bound =
-      program.constant + bound_of_duals(program) - penalty * component.target_residual;
+      program.constant + bound_of_duals(lanes, program) - penalty * component.target_residual;
   const bool proved = prove(program, component.target_objective, bound);
   if (residual_gap > program.gap) program.gap = residual_gap;
   return proved;
 }
 
 // Two phases: the least residual, then the least cost at it.
-GAUFUSE_HD_CALLED bool solve_hard(LinproProgram& program) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED bool solve_hard(const Lanes& lanes, LinproProgram& program) {
   LinproComponent& component = program.component;
-  for (int j = 0; j < program.pieces; ++j) {
+  for (int j = lanes.rank(); j < program.pieces; j += lanes.size) {
     program.piece_costs[j] = program.cost[j];
     program.cost[j] = 0.0;
   }
-  price_confidences(program, 1.0, false);
-  if (!minimise_costs(program)) return false;
-  read_scores(program);
-  double size = 1.0;
-  for (int i = 0; i < component.count; ++i) size += fabs(component.targets[i]);
+  price_confidences(lanes, program, 1.0, false);
+  if (!minimise_costs(lanes, program)) return false;
+  read_scores(lanes, program);
+  const double size = 1.0 + lanes.template sum<double>(
+                                component.count, [&](int i) { return fabs(component.targets[i]); });
   component.relaxed = component.worst_miss > kLinproGap * size;
-  return component.relaxed ? solve_relaxed(program) : solve_met(program, size);
+  return component.relaxed ? solve_relaxed(lanes, program) : solve_met(lanes, program, size);
 }
 
 // What came of a component.
@@ -348,21 +421,36 @@ struct LinproSolution {
 };
 
 // Solves a component whose instances, count and terms are set; the rest of it lies in the arena.
-GAUFUSE_HD_CALLED LinproSolution solve_component(LinproComponent& component, Arena& arena) {
+template <typename Lanes>
+GAUFUSE_HD_CALLED LinproSolution solve_component(const Lanes& lanes, LinproComponent& component,
+                                                 Arena& arena) {
   component.relaxed = false;
-  scale_component(component);
-  if (!cut_component(component, arena)) return LinproSolution{false, 0, 0.0};
-  find_targets(component);
+  scale_component(lanes, component);
+  if (!cut_component(lanes, component, arena)) return LinproSolution{false, 0, 0.0};
+  find_targets(lanes, component);
   const bool no_ring = component.count == 1 && component.instances[0].ring_size() == 0.0;
   if (component.count == 1 && (component.terms.all_instances || no_ring)) {
-    solve_alone(component);
+    solve_alone(lanes, component);
     return LinproSolution{true, 0, 0.0};
   }
   LinproProgram program{component};
-  if (!build_program(program, arena)) return LinproSolution{false, 0, 0.0};
-  start_simplex(program);
-  const bool proved = component.terms.hard ? solve_hard(program) : solve_elastic(program);
+  if (!build_program(lanes, program, arena)) return LinproSolution{false, 0, 0.0};
+  start_simplex(lanes, program);
+  const bool proved =
+      component.terms.hard ? solve_hard(lanes, program) : solve_elastic(lanes, program);
   return LinproSolution{proved, program.simplex.pivots, program.gap};
+}
+
+// Bytes of the largest layout that a component of `count` instances can need.
+GAUFUSE_HD int64_t most_component_bytes(int64_t count, Membership rows_of, bool with_variation) {
+  const int64_t cuts = 2 * ranges_of(rows_of) * count;
+  const int64_t cells = cuts;
+  const int64_t rows = count + (with_variation ? cells : 0);
+  // Every cell has two pieces, and one more for each instance that covers it.
+  const int64_t columns = cells * (2 + count) + 2 * rows;
+  const int64_t doubles =
+      2 * cuts + cells * (count + 7) + 2 * count + rows * (columns + 6) + 7 * columns;
+  return 8 * (doubles + 32);  // each of up to 32 arrays may end with half a double
 }
 
 }  // namespace gaufuse

@@ -20,7 +20,7 @@ struct NmsParams {
   const T* scores;        // (groups, capacity)
   const int64_t* counts;  // (groups,) or null
   int64_t* keep;          // (groups, capacity)
-  double* workspace;      // CUDA only: (groups, capacity, 2) where capacity > kOnChipSegments
+  double* workspace;      // CUDA only: (greedy_workspace_segments(...), 2)
   int64_t groups;
   int64_t capacity;
   double iou_threshold;

@@ -52,7 +52,7 @@ struct SoftNmsParams {
   int64_t* keep;          // (groups, capacity)
   T* kept_scores;         // (groups, capacity)
   int64_t* kept_counts;   // (groups,)
-  double* workspace;      // CUDA only: (groups, capacity, 2) where capacity > kOnChipSegments
+  double* workspace;      // CUDA only: (greedy_workspace_segments(...), 2)
   int64_t groups;
   int64_t capacity;
   int64_t max_output;

@@ -6,7 +6,9 @@
 //   e - s >= min_length is a proposal, in the order of time. Stored: segment [s, e + 1], score
 //   inner - outer, weight inner, where inner is the mean of snippets s..e (clipped) and outer the
 //   mean of the ring around the run.
-// - Thresholds compare in double against the exact value of the activation. Sums are in double.
+// - Thresholds compare in double against the exact value of the activation. Sums are in double; a
+//   prefix sum is that of the tiles of kSumTile snippets before, in order, plus that of the tile's
+//   own snippets so far.
 // - Empty sequences (lengths[g] == 0) give a count of zero.
 // - A group writes at most `capacity` proposals; counts[g] is the number written. With
 //   capacity >= proposals_bound(...) nothing is ever dropped.
@@ -30,7 +32,7 @@ struct ThresholdProposalsParams {
   T* scores;                 // (groups, capacity)
   T* weights;                // (groups, capacity)
   int64_t* counts;           // (groups,)
-  int32_t* workspace;        // CUDA only: (groups, proposals_layout(...).workspace_words())
+  int32_t* workspace;        // CUDA only: proposals_workspace_words(...)
   int64_t groups;
   int64_t num_snippets;
   int64_t num_thresholds;
@@ -42,7 +44,7 @@ struct ThresholdProposalsParams {
 };
 
 // Where the CUDA kernel keeps a group's prefix sums and the bits of cas > threshold: in shared
-// memory what fits, the rest in a workspace of the caller's.
+// memory what fits, the rest in a workspace of the caller's, of which each block has a part.
 struct ProposalsLayout {
   int64_t words;         // of 32 snippets, for each threshold; a run may end right past the last
   int64_t prefix_bytes;  // num_snippets + 1 doubles
@@ -57,7 +59,7 @@ struct ProposalsLayout {
     return (prefix_on_chip ? prefix_bytes : 0) + (above_on_chip ? above_bytes : 0);
   }
 
-  // Of 32 bits, an even number.
+  // Of 32 bits, an even number; of a block.
   GAUFUSE_HD int64_t workspace_words() const {
     return (prefix_bytes + above_bytes - shared_bytes()) / 4;
   }
@@ -82,6 +84,19 @@ GAUFUSE_HD ProposalsLayout proposals_layout(int64_t num_snippets, int64_t num_th
   return layout;
 }
 
+// With a workspace so many blocks stride over the groups: more would not be resident.
+constexpr int64_t kProposalsBlocks = 1024;
+
+GAUFUSE_HD int64_t proposals_workspace_words(int64_t groups, int64_t num_snippets,
+                                             int64_t num_thresholds) {
+  const int64_t blocks = groups < kProposalsBlocks ? groups : kProposalsBlocks;
+  return blocks * proposals_layout(num_snippets, num_thresholds).workspace_words();
+}
+
+// Odd, so that threads that each walk through a tile of their own use different banks of shared
+// memory.
+constexpr int kSumTile = 33;
+
 struct Contrast {
   double score;
   double inner;
@@ -102,10 +117,11 @@ GAUFUSE_HD Contrast outer_inner_contrast(const double* prefix, int64_t start, in
   return Contrast{inner - outer, inner};
 }
 
-// Writes only counts: how many proposals each group has, whatever the capacity. (On CUDA a caller
-// would have to read them back; the kernel there works within a given capacity.)
+// Writes only counts: how many proposals each group has, whatever the capacity.
 template <typename T>
 Status count_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads);
+template <typename T>
+Status count_proposals_cuda(const ThresholdProposalsParams<T>& params, void* stream);
 template <typename T>
 Status threshold_proposals_cpu(const ThresholdProposalsParams<T>& params, int threads);
 template <typename T>

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/groups.h"
 #include "gaufuse/scaled_sums.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
@@ -63,8 +64,7 @@ struct WeightedSegmentsFusionParams {
   T* fused_scores;        // (groups, capacity)
   int64_t* fused_counts;  // (groups,)
   int64_t* assignment;    // (groups, capacity)
-  double* clusters;       // CUDA only: (groups, capacity, 8) workspace
-  int64_t* order;         // CUDA only: (groups, capacity) workspace
+  double* workspace;      // CUDA only: (weighted_workspace_segments(...), kWeightedWords)
   int64_t groups;
   int64_t capacity;
   double iou_threshold;
@@ -73,6 +73,24 @@ struct WeightedSegmentsFusionParams {
   Confidence confidence;
   bool allows_overflow;
 };
+
+// CUDA: what a segment takes of the workspace, in doubles. Blocks have parts of it, one after the
+// other in either kernel: at most kWeightedBlocks those of groups that would fit on chip,
+// kLargeGroupBlocks those of larger ones.
+constexpr int64_t kWeightedWords = 10;
+constexpr int64_t kWeightedBlocks = 512;
+
+GAUFUSE_HD int64_t weighted_block_segments(int64_t capacity) {
+  const int64_t of_warps = 8 * capacity;  // a group each
+  return of_warps < kOnChipSegments ? of_warps : kOnChipSegments;
+}
+
+GAUFUSE_HD int64_t weighted_workspace_segments(int64_t groups, int64_t capacity) {
+  const int64_t blocks = 2 * groups < kWeightedBlocks ? 2 * groups : kWeightedBlocks;
+  const int64_t small = blocks * weighted_block_segments(capacity);
+  const int64_t large = greedy_workspace_segments(groups, capacity);
+  return small > large ? small : large;
+}
 
 template <typename T>
 Status weighted_segments_fusion_cpu(const WeightedSegmentsFusionParams<T>& params, int threads);

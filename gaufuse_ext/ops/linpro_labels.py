@@ -56,12 +56,19 @@ class _Instances(NamedTuple):
     lengths: torch.Tensor | None  # (G,) int64
 
     def group(self, index: int) -> tuple:
-        """Segments, scores and weights of one group, without padding, as float64 NumPy."""
-        count = self.scores.shape[1] if self.counts is None else int(self.counts[index])
+        """Segments, scores and weights of one group, without padding; of what is on the host."""
+        count = self.scores.shape[1] if self.counts is None else max(0, int(self.counts[index]))
         weights = torch.ones_like(self.scores) if self.weights is None else self.weights
-        return tuple(
-            x[index, :count].double().cpu().numpy() for x in (self.segments, self.scores, weights)
-        )
+        return tuple(x[index, :count].numpy() for x in (self.segments, self.scores, weights))
+
+    def on_host(self, groups: list[int]) -> _Instances:
+        """These groups alone, as float64 on the CPU, by one copy from the device."""
+        index = torch.tensor(groups, device=self.scores.device)
+        parts = [None if x is None else x[index] for x in self]
+        given = [x for x in parts if x is not None]
+        rows = torch.cat([x.reshape(len(groups), -1).double() for x in given], dim=1).cpu()
+        columns = iter(rows.split([x[0].numel() for x in given], dim=1))
+        return _Instances(*(None if x is None else next(columns).reshape(x.shape) for x in parts))
 
     def length(self, index: int, num_snippets: int) -> int:
         return num_snippets if self.lengths is None else int(self.lengths[index])
@@ -113,7 +120,7 @@ class LinproLabels:
         labels = self.labels if self.labels.dim() == 1 else self.labels[group]
         labels = labels[: self._instances.length(group, len(labels))]
         return find_conflicts(
-            *self._instances.group(group), labels.double().cpu().numpy(), self._rows
+            *self._instances.on_host([group]).group(0), labels.double().cpu().numpy(), self._rows
         )
 
 
@@ -185,9 +192,10 @@ def linpro_labels(
         backend: "native", our own simplex for components of up to 64 instances: every result is
             exact, by a closed form or proved by its dual to a gap of 1e-9. "highs", the general
             solver. "auto": native, and HiGHS for the groups that it leaves (too large, not
-            proved). On CUDA the native solver takes components of up to about 16 instances,
-            "native" never waits for the device (`status` says "unsolved" where it left a group),
-            and "auto" waits once, to see which groups HiGHS must solve.
+            proved). On CUDA the native solver takes components of up to about 30 instances (64
+            where few of them overlap), "native" never waits for the device (`status` says
+            "unsolved" where it left a group), and "auto" waits once, to see which groups HiGHS
+            must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
         weights: w, as scores, in [0, 1e100] (an instance of weight zero is left out; where
             constraints are relaxed, with "released" too, none counts less than 1e-6 of the
@@ -288,31 +296,37 @@ def _solve_by_highs(
     found: list[torch.Tensor],
     codes: torch.Tensor,
 ) -> None:
-    """Solves groups and writes their part of what was found."""
+    """Solves groups and writes their part of what was found: one copy down, one up."""
     if not groups:
         return
     labels, objective, residual, gap, pivots = found
+    num_snippets = labels.shape[1]
+    given = instances.on_host(groups)
 
-    def solve(group: int) -> Solution:
-        arguments = instances.group(group)
+    def solve(row: int) -> Solution:
+        arguments = given.group(row)
         if not all(np.isfinite(x).all() for x in arguments):  # only on CUDA has nobody checked
             raise ValueError(
-                f"segments, scores and weights must be finite, those of group {group} are not"
+                f"segments, scores and weights must be finite, those of group {groups[row]} are not"
             )
-        length = instances.length(group, labels.shape[1])
+        length = given.length(row, num_snippets)
         return solve_group(*arguments, length, terms, highs.solve)
 
+    rows = np.zeros((len(groups), num_snippets + 3))
     threads = min(kernel_threads(), len(groups))
-    solutions = highs.map_on_own_threads(solve, groups, threads)
-    for group, solution in zip(groups, solutions, strict=True):
-        labels[group] = 0.0
-        labels[group, : len(solution.labels)] = torch.from_numpy(solution.labels).to(labels)
-        objective[group] = solution.objective
-        residual[group] = solution.residual
-        gap[group] = torch.nan
-        pivots[group] = 0
+    solutions = highs.map_on_own_threads(solve, range(len(groups)), threads)
+    for row, solution in zip(rows, solutions, strict=True):
+        row[: len(solution.labels)] = solution.labels
         status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
-        codes[group] = _STATUSES.index(LinproStatus.RELAXED if solution.relaxed else status)
+        status = LinproStatus.RELAXED if solution.relaxed else status
+        row[num_snippets:] = solution.objective, solution.residual, _STATUSES.index(status)
+    rows = torch.from_numpy(rows).to(labels.device)
+    index = torch.tensor(groups, device=labels.device)
+    labels[index] = rows[:, :num_snippets].to(labels)
+    objective[index], residual[index] = rows[:, num_snippets], rows[:, num_snippets + 1]
+    codes[index] = rows[:, num_snippets + 2].to(codes)
+    gap[index] = torch.nan
+    pivots[index] = 0
 
 
 def _call_native(
@@ -334,7 +348,7 @@ def _call_native(
         workers, worker_bytes = _native.plan_linpro_workspace(
             groups, capacity, rows, terms.variation > 0.0
         )
-        workspace = scores.new_empty((workers * worker_bytes // 8,), dtype=torch.float64)
+        workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
     call_native(
         _native.linpro_labels,
         scores,

@@ -92,10 +92,10 @@ def _implementation(
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     out = _allocate(segments)
-    clusters = order = None
+    workspace = None
     if scores.is_cuda:
-        clusters = scores.new_empty((groups, capacity, 8), dtype=torch.float64)
-        order = scores.new_empty((groups, capacity), dtype=torch.int64)
+        size = _native.weighted_workspace(groups, capacity)
+        workspace = scores.new_empty((size,), dtype=torch.float64)
     call_native(
         _native.weighted_segments_fusion,
         segments,
@@ -103,8 +103,7 @@ def _implementation(
         scores,
         counts,
         *out,
-        clusters,
-        order,
+        workspace,
         groups,
         capacity,
         iou_threshold,

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+import gaufuse_ext as gx
 from gaufuse.config import Config
 from gaufuse.dataset import VideoSubset
 from gaufuse.distributed import World
@@ -68,19 +69,15 @@ def _detect(
         seconds = seconds[groups.video, None, None]
         # In float64: whole snippets must stay whole where an evaluation truncates to snippets.
         segments = torch.minimum(fused.segments, last).double() * seconds
-        rows = zip(
-            groups.video.tolist(),
-            groups.label.tolist(),
-            fused.counts.tolist(),
-            segments.tolist(),
-            scores.tolist(),
-            strict=True,
-        )
-        for video, label, count, boundaries, confidences in rows:
-            results[subset.names[batch.videos[video]]] += [
-                {"segment": segment, "label": subset.info.classes[label], "score": score}
-                for segment, score in zip(boundaries[:count], confidences[:count], strict=True)
-            ]
+        # Cut to what there is on the device: one copy, and no lists of padding.
+        valid = gx.valid_mask(fused.counts, scores.shape[1])
+        group = valid.nonzero()[:, 0]
+        columns = groups.video[group], groups.label[group], segments[valid], scores[valid]
+        rows = torch.column_stack([column.double() for column in columns])
+        for video, label, start, end, score in rows.tolist():
+            name = subset.names[batch.videos[int(video)]]
+            label = subset.info.classes[int(label)]
+            results[name].append({"segment": [start, end], "label": label, "score": score})
     for detections in results.values():
         detections.sort(key=lambda detection: -detection["score"])
     model.train(was_training)

@@ -348,7 +348,7 @@ void check_cell(Memory& memory, size_t index, bool writes) {
       fail("race: thread %u %s %s, which another block wrote", thread, accesses, place());
     if (cell.write_time == now && !ordered(cell.writer, cell.write_warp_time))
       race("wrote", cell.writer);
-  } else if (!writes && !memory.is_input) {
+  } else if (!writes && !memory.is_input && (is_shared || cell.write_time == 0)) {
     fail("uninitialised: thread %u reads %s, which nobody wrote", thread, place());
   }
   if (!writes) {
@@ -479,8 +479,9 @@ void run_grid(unsigned blocks, unsigned threads, size_t shared_bytes, void (*ker
   dynamic_bytes = shared_bytes;
   the_block_size = Index{threads, 1, 1};
   the_grid_size = Index{std::min(blocks, max_blocks), 1, 1};
+  // What an earlier launch of the same call wrote stays written, and comes before this one.
   for (Memory& memory : buffers)
-    memory.cells.assign((memory.end - memory.start) / memory.grain + 1, Cell{});
+    memory.cells.resize((memory.end - memory.start) / memory.grain + 1);
   launch_began = ++now;
   for (unsigned b = 0; b < the_grid_size.x && error_code == 0; ++b) {
     the_block.x = b;

@@ -1,0 +1,130 @@
+"""How many multi-threshold proposals sequences have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from gaufuse_ext import _checks
+from gaufuse_ext._fork import works_in_forked_child
+from gaufuse_ext._library import _native, call_native, define_operation
+
+
+class Sequences(NamedTuple):
+    """Checked arguments with the G axis, and whether they came with it."""
+
+    cas: torch.Tensor  # (G, T) float32 or float64
+    thresholds: torch.Tensor  # (H,) or (G, H) float64
+    lengths: torch.Tensor | None  # (G,) int64
+    batched: bool
+
+
+@works_in_forked_child
+def count_proposals(
+    cas: torch.Tensor,
+    thresholds: torch.Tensor | Sequence[float],
+    lengths: _checks.Counts = None,
+    *,
+    min_length: int = 2,
+) -> torch.Tensor:
+    """How many proposals `threshold_proposals` finds for the same arguments, whatever the room.
+
+    So that memory can be allocated for what there is, not for the worst case, and to see whether
+    some `max_proposals` dropped anything: ``(count_proposals(...) > max_proposals).any()``. Writes
+    8 bytes a group, takes about as long as reading `cas`, and never waits for the device.
+
+    Args:
+        cas, thresholds, lengths, min_length: as for `threshold_proposals`.
+
+    Returns:
+        (G,) int64; () for unbatched input.
+
+    Raises:
+        TypeError, ValueError: as `threshold_proposals`.
+    """
+    cas, thresholds, lengths, batched = check_sequences(cas, thresholds, lengths, min_length)
+    counts = _operation(cas, thresholds, lengths, min_length)
+    return counts if batched else counts.squeeze(0)
+
+
+def check_sequences(
+    cas: object, thresholds: object, lengths: _checks.Counts, min_length: object
+) -> Sequences:
+    """What operations on sequences and thresholds take.
+
+    Raises:
+        TypeError, ValueError: shapes, dtypes or devices that do not fit.
+    """
+    if isinstance(cas, torch.Tensor) and cas.dtype in (torch.float16, torch.bfloat16):
+        cas = cas.float()
+    cas = _checks.check_tensor("cas", cas, "(G, T), or (T,) for one group,", (1, 2))
+    batched = cas.dim() == 2
+    cas = cas.detach() if batched else cas.detach().unsqueeze(0)
+    thresholds = _check_thresholds(thresholds, len(cas), cas.device)
+    if lengths is not None:
+        lengths = _checks.check_counts("lengths", lengths, len(cas), cas.device)
+    _checks.check_integer("min_length", min_length, 1)
+    return Sequences(cas, thresholds, lengths, batched)
+
+
+def sequence_workspace(cas: torch.Tensor, num_thresholds: int) -> torch.Tensor | None:
+    """What does not fit into a CUDA block's shared memory, for up to 1,024 blocks."""
+    size = _native.proposals_workspace(*cas.shape, num_thresholds) if cas.is_cuda else 0
+    return cas.new_empty((size,), dtype=torch.int32) if size else None
+
+
+def _check_thresholds(
+    thresholds: torch.Tensor | Sequence[float], groups: int, device: torch.device
+) -> torch.Tensor:
+    if not isinstance(thresholds, torch.Tensor):
+        try:
+            thresholds = torch.tensor(thresholds, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"thresholds must hold numbers, got {_checks.describe(thresholds)}"
+            ) from error
+        # Under torch.compile the branch would break the graph; the CPU kernel checks too.
+        if not torch.compiler.is_compiling() and not bool(torch.isfinite(thresholds).all()):
+            raise ValueError(f"thresholds must be finite, got {thresholds.tolist()}")
+    elif thresholds.is_complex() or thresholds.dtype == torch.bool:
+        raise TypeError(f"thresholds must hold numbers, got {_checks.describe(thresholds)}")
+    shared = thresholds.dim() == 1
+    if not shared and (thresholds.dim() != 2 or thresholds.shape[0] != groups):
+        raise ValueError(
+            f"thresholds must have shape (H,) or ({groups}, H), got {_checks.describe(thresholds)}"
+        )
+    return thresholds.to(device=device, dtype=torch.float64).contiguous()
+
+
+def _implementation(cas, thresholds, lengths, min_length):
+    cas = cas.contiguous()
+    groups, num_snippets = cas.shape
+    counts = cas.new_empty((groups,), dtype=torch.int64)
+    call_native(
+        _native.count_proposals,
+        cas,
+        cas,
+        thresholds,
+        lengths,
+        counts,
+        sequence_workspace(cas, thresholds.shape[-1]),
+        groups,
+        num_snippets,
+        thresholds.shape[-1],
+        min_length,
+        thresholds.dim() == 2,
+    )
+    return counts
+
+
+def _fake(cas, thresholds, lengths, min_length):
+    return cas.new_empty((cas.shape[0],), dtype=torch.int64)
+
+
+_operation = define_operation(
+    "count_proposals(Tensor cas, Tensor thresholds, Tensor? lengths, int min_length) -> Tensor",
+    _implementation,
+    _fake,
+)
