@@ -7,6 +7,7 @@ own distribution. `benchmarks/simulator_statistics.py` derives the tables from a
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -14,7 +15,6 @@ from importlib import resources
 from statistics import NormalDist
 
 import numpy as np
-import tomli_w
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
 LEVEL_SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
@@ -44,7 +44,17 @@ class TimelineTable:
         return np.interp(score, LEVEL_SCORES, self.quantiles[quantity])
 
     def to_toml(self) -> str:
-        return tomli_w.dumps(asdict(self))
+        """A line a list, which tomli_w would spread over as many lines as it has numbers."""
+        plain, tables = [], []
+        for key, value in asdict(self).items():
+            if isinstance(value, dict):
+                tables.append(f"\n[{key}]")
+                tables += [f"{name} = {json.dumps(row)}" for name, row in value.items()]
+            elif key == "correlations":
+                plain += [f"{key} = [", *(f"  {json.dumps(row)}," for row in value), "]"]
+            else:
+                plain.append(f"{key} = {json.dumps(value)}")
+        return "\n".join([*plain, *tables, ""])
 
 
 @cache
