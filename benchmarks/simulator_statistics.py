@@ -1,11 +1,11 @@
 """Real annotations beside the simulated ones that are drawn like them.
 
-Measures the annotations of THUMOS14 (training videos) and ActivityNet 1.3 (training and validation),
-which need GAUFUSE_DATA_ROOT, prints their quantiles beside those of each profile over five data
-seeds, and draws them. Quantities in brackets are what the simulator does not set, but comes to.
+Measures the annotations of THUMOS14 (training videos) and ActivityNet 1.3 (training and
+validation), which need GAUFUSE_DATA_ROOT, prints their quantiles beside those of each profile over
+five data seeds, and draws them. What is in brackets the simulator does not set, but comes to.
 
   python benchmarks/simulator_statistics.py --plot simulator.png
-  python benchmarks/simulator_statistics.py --write python/gaufuse/simulation     # derive the tables
+  python benchmarks/simulator_statistics.py --write python/gaufuse/simulation  # derive the tables
 """
 
 from __future__ import annotations
