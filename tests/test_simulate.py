@@ -99,7 +99,7 @@ def test_a_smaller_data_set_leaves_nothing_of_a_larger_one(tmp_path):
 
 @like_real
 def test_timelines_are_as_in_the_real_annotations(name):
-    """Over forty data sets, shares of values below the real quantiles: within 0.08 of what they
+    """Over forty data sets, shares of values below the real quantiles: within 0.09 of what they
     are there. Lengths of videos and their share of action are in no setting: they come to what they
     are in real videos if the rest is right."""
     settings = replace(PROFILES[name], longest_seconds=2000.0)
@@ -109,7 +109,7 @@ def test_timelines_are_as_in_the_real_annotations(name):
     for quantity, values in simulated.items():
         for level, bound in zip(LEVELS, real[quantity], strict=True):
             below, upto = (values < bound - 1e-9).mean(), (values <= bound + 1e-9).mean()
-            assert below - 0.08 <= level <= upto + 0.08, (quantity, level)
+            assert below - 0.09 <= level <= upto + 0.09, (quantity, level)
 
 
 @like_real
