@@ -226,7 +226,11 @@ def test_features_are_not_gaussian(tmp_path):
         ("small", ["noise_correlation=1.0"], "noise_correlation: Input should be less than 1"),
         ("thumos-like", ["salient=[0.2, 1.2]"], "salient.1: Input should be less than or equal"),
         ("thumos-like", ["noise=nan"], "noise: Input should be "),
-        ("thumos-like", ["snippet_seconds=0"], "snippet_seconds: Input should be greater than 0"),
+        ("thumos-like", ["snippet_seconds=0"], "snippet_seconds: Input should be greater than"),
+        ("thumos-like", ["stray_contexts=1e12"], "stray_contexts: Input should be less than"),
+        ("thumos-like", ["context_seconds=[1, 1e30]"], "context_seconds.1: Input should be less"),
+        ("thumos-like", ["burst_snippets=[3, 1]"], "burst_snippets: Value error, the lower bound"),
+        ("thumos-like", ["phases=[1, 1000000]"], "phases.1: Input should be less than or equal"),
         ("thumos-like", ["annotations=hacs"], "annotations: Input should be 'thumos14' or"),
     ],
 )
@@ -241,6 +245,34 @@ def test_videos_that_cannot_be_short_enough(tmp_path):
         simulate(tmp_path, 0, profile("thumos-like", ["longest_seconds=1"]))
     with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
         simulate(tmp_path, -1, TINY)
+
+
+def test_what_was_not_simulated_is_left_alone(tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "mine.npy").write_bytes(b"mine")
+    simulate(tmp_path, 0, TINY)  # no data set yet: features alone are nobody's to remove
+    assert (tmp_path / "features" / "mine.npy").read_bytes() == b"mine"
+    (tmp_path / "dataset.toml").write_text('name = "mine"\n')
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="was not simulated: name another folder"):
+        simulate(tmp_path, 1, TINY)
+    assert contents(tmp_path) == before
+
+
+def test_half_a_data_set_is_not_taken_for_a_whole_one(tmp_path):
+    simulate(tmp_path, 0, TINY)
+    with pytest.raises(ValueError, match="float16"):
+        simulate(tmp_path, 0, replace(TINY, noise=1e9))
+    with pytest.raises(FileNotFoundError):
+        load_dataset(tmp_path)
+    simulate(tmp_path, 0, TINY)
+    assert len(load_dataset(tmp_path).training) == TINY.training_videos
+
+
+@pytest.mark.parametrize("change", ["noise=1e6", "instance_gain=1e4", "scene=1e308"])
+def test_features_that_float16_cannot_hold(tmp_path, change):
+    with pytest.raises(ValueError, match="too large for float16: lower the strengths"):
+        simulate(tmp_path, 0, profile("thumos-like", [*FEW, change]))
 
 
 def test_one_class_and_few_videos(tmp_path):

@@ -17,6 +17,7 @@ from gaufuse.files import ensure_writable_folder, write_atomically, write_json, 
 from gaufuse.simulation.realistic import RealisticSettings
 from gaufuse.simulation.settings import SimulatedVideo
 from gaufuse.simulation.small import SimulationSettings
+from gaufuse_ext.annotations import load_ground_truth
 
 Settings = SimulationSettings | RealisticSettings
 
@@ -64,27 +65,38 @@ def profile(name: str, overrides: list[str] | None = None) -> Settings:
 def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) -> None:
     """Writes the data set to a folder: dataset.toml, train.toml, annotations.json, features/.
 
-    The same seed and settings give the same files. An existing data set there is replaced.
+    The same seed and settings give the same files. A simulated data set that is there is
+    replaced.
 
     Args:
         settings: of a `profile`; small's if left out.
+
+    Raises:
+        ValueError: for settings that no video fits, and for a folder with a data set of another
+            origin, which is left as it is.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     settings = settings or PROFILES["small"]
+    before = _simulated_before(Path(root))
     root = ensure_writable_folder(root)
     features = ensure_writable_folder(root / "features")
+    (root / "dataset.toml").unlink(missing_ok=True)  # until all of it is there: written last
     classes = [f"action_{c}" for c in range(settings.classes)]
     database = {}
     for video in settings.make_videos(seed):
+        if not np.isfinite(video.features).all():
+            raise ValueError(
+                f"features of {video.name} are too large for float16: lower the strengths (noise, "
+                "scene, context, instance_gain, power, ...)"
+            )
         write_atomically(
             features / f"{video.name}.npy",
             lambda file, values=video.features: np.save(file, values),
         )
         database[video.name] = _annotations(video, classes, settings.snippet_seconds)
-    for left in features.glob("*.npy"):  # by a larger data set that was here
-        if left.stem not in database:
-            left.unlink()
+    for name in before - database.keys():
+        (features / f"{name}.npy").unlink(missing_ok=True)
     write_json(root / "annotations.json", {"version": "simulated", "database": database})
     info = {
         "name": f"{_kind(settings)}, seed {seed}",
@@ -97,6 +109,20 @@ def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) 
     }
     write_text(root / "train.toml", tomli_w.dumps({"base": "simulated", "data": {"root": "."}}))
     write_text(root / "dataset.toml", tomli_w.dumps(info))
+
+
+def _simulated_before(root: Path) -> set[str]:
+    """The videos of the simulated data set in a folder, which the new one replaces."""
+    if not (root / "dataset.toml").exists():
+        return set()
+    try:
+        simulated = "simulation" in tomllib.loads((root / "dataset.toml").read_text())
+    except (ValueError, OSError):
+        simulated = False
+    if not simulated:
+        raise ValueError(f"{root} holds a data set that was not simulated: name another folder")
+    annotations = root / "annotations.json"
+    return set(load_ground_truth(annotations)) if annotations.exists() else set()
 
 
 def _annotations(video: SimulatedVideo, classes: list[str], snippet_seconds: float) -> dict:

@@ -45,10 +45,16 @@ class Appearance:
         self.bias = settings.bias * rng.standard_normal(dims) / math.sqrt(dims)
 
     def features(self, timeline: Timeline, rng: np.random.Generator) -> np.ndarray:
-        """(T, D) float16, not negative; T snippets that cover the timeline's duration."""
+        """(T, D) float16, not negative; T snippets that cover the timeline's duration. What is too
+        large for float16 is infinite."""
         settings = self.settings
         total = max(1, math.ceil(timeline.duration / settings.snippet_seconds - 1e-6))
-        signal = self._signal(timeline, total, rng)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._respond(self._signal(timeline, total, rng), total, rng)
+
+    def _respond(self, signal: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+        """(T, D) what the network answers to a signal (T, D)."""
+        settings = self.settings
         scene = rng.standard_normal(settings.feature_dim) / math.sqrt(settings.feature_dim)
         noise = correlated_noise(rng, total, settings.feature_dim, settings.noise_correlation)
         # Of mean one in the square, so that the tail does not change how much noise there is.

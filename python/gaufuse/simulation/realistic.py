@@ -16,13 +16,14 @@ from pydantic.dataclasses import dataclass
 from gaufuse.simulation.appearance import Appearance
 from gaufuse.simulation.settings import (
     Count,
-    CountRange,
     NotNegative,
+    PhaseRange,
     Positive,
-    PositiveRange,
     Probability,
     ProbabilityRange,
+    SecondsRange,
     SimulatedVideo,
+    SnippetRange,
 )
 from gaufuse.simulation.tables import load_table
 from gaufuse.simulation.timelines import Timeline, TimelineSource
@@ -37,20 +38,22 @@ class RealisticSettings:
     training_videos: Count = 80
     testing_videos: Count = 60
     longest_seconds: Positive = 600.0  # videos that come out longer are drawn again
-    snippet_seconds: Positive = 0.64
+    snippet_seconds: Annotated[float, Field(ge=0.01, le=60.0)] = 0.64
     # Sub-actions of an instance; a class has as many as the upper bound.
-    phases: CountRange = (2, 4)
+    phases: PhaseRange = (2, 4)
     phase_share: Probability = 0.5  # of a phase's direction that is its class's
     phase_strength: ProbabilityRange = (0.4, 1.0)  # the plainest phase of a class has 1
     pair_share: Probability = 0.4  # of a class's direction that it shares with its partner
     instance_gain: NotNegative = 0.2  # deviation of the logarithm of an instance's strength
     instance_look: NotNegative = 0.3  # strength of what only this instance looks like
     salient: ProbabilityRange = (0.5, 0.8)  # share of an instance that shows it strongly
-    burst_snippets: PositiveRange = (1.0, 3.0)  # which comes in bursts of so many snippets
+    burst_snippets: SnippetRange = (1.0, 3.0)  # which comes in bursts of so many snippets
     weak_action: Probability = 0.5  # strength of the rest
     context: NotNegative = 0.5  # strength of the context around an action
-    context_seconds: PositiveRange = (0.5, 3.0)  # on each side
-    stray_contexts: NotNegative = 0.3  # stretches of context an instance that have no action
+    context_seconds: SecondsRange = (0.5, 3.0)  # on each side
+    stray_contexts: Annotated[float, Field(ge=0.0, le=100.0)] = (
+        0.3  # stretches of context an instance that have no action
+    )
     blend_snippets: Annotated[float, Field(ge=1.0, le=16.0)] = 2.0  # that a snippet averages over
     scene: NotNegative = 0.5
     noise: NotNegative = 0.7

@@ -29,17 +29,25 @@ def _rising(bounds: tuple) -> tuple:
 Whole = Annotated[int, Field(ge=0)]
 CountRange = Annotated[tuple[Count, Count], AfterValidator(_rising)]
 WholeRange = Annotated[tuple[Whole, Whole], AfterValidator(_rising)]
-PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+_Snippets = Annotated[float, Field(gt=0.0, le=1e4)]
+SnippetRange = Annotated[tuple[_Snippets, _Snippets], AfterValidator(_rising)]
+# Bounded: what is drawn from them must fit into memory.
+_Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+_Phases = Annotated[int, Field(ge=1, le=64)]
+PhaseRange = Annotated[tuple[_Phases, _Phases], AfterValidator(_rising)]
+SecondsRange = Annotated[tuple[_Seconds, _Seconds], AfterValidator(_rising)]
 ProbabilityRange = Annotated[tuple[Probability, Probability], AfterValidator(_rising)]
 
 __all__ = [
     "Count",
     "CountRange",
     "NotNegative",
+    "PhaseRange",
     "Positive",
-    "PositiveRange",
     "Probability",
     "ProbabilityRange",
+    "SecondsRange",
     "SimulatedVideo",
+    "SnippetRange",
     "WholeRange",
 ]

@@ -123,7 +123,8 @@ def _make_video(
     scene = rng.standard_normal(settings.feature_dim) / np.sqrt(settings.feature_dim)
     noise = correlated_noise(rng, total, settings.feature_dim, settings.noise_correlation)
     features = np.maximum(signal + settings.scene * scene + settings.noise * noise, 0.0)
-    return features.astype(np.float16), sorted(annotations)
+    with np.errstate(over="ignore"):  # infinite where it is too large
+        return features.astype(np.float16), sorted(annotations)
 
 
 def _strength(rng: np.random.Generator, length: int, settings: SimulationSettings) -> np.ndarray:
