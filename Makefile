@@ -25,7 +25,7 @@ $(STAMP): $(NATIVE)
 	touch $@
 
 train: setup
-	$(BIN)/gaufuse simulate runs/simulated
+	$(BIN)/gaufuse simulate runs/simulated --profile thumos-like --seed 0
 	$(BIN)/gaufuse train runs/simulated --output runs/train --overwrite
 
 test: setup

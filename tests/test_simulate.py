@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from gaufuse.simulation.timelines import Timeline, partner
 from gaufuse_ext.annotations import VideoAnnotation
 from training_setups import TINY
 
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "simulator_statistics.py"
 FEW = ["training_videos=9", "testing_videos=5", "classes=3", "feature_dim=12"]
 TINY_OF = {
     "small": TINY,
@@ -126,6 +131,26 @@ def test_a_table_measured_on_simulated_videos_is_the_one_they_were_drawn_from(na
         middle = LEVELS.index(0.5)
         expected = table.quantiles[quantity][middle]
         assert again.quantiles[quantity][middle] == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.real_data
+def test_the_tables_are_those_of_the_real_annotations(tmp_path, data_root):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--write", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("thumos14", "activitynet13"):
+        packaged = resources.files("gaufuse.simulation").joinpath(f"{name}.toml").read_text()
+        assert (tmp_path / f"{name}.toml").read_text() == packaged
+
+
+def test_the_script_says_what_it_needs():
+    environment = {k: v for k, v in os.environ.items() if k != "GAUFUSE_DATA_ROOT"}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 2
+    assert "set GAUFUSE_DATA_ROOT to the folder of the real annotations" in done.stderr
 
 
 def test_measure_by_hand():
