@@ -28,7 +28,7 @@ $(STAMP): $(NATIVE)
 	touch $@
 
 train: setup
-	$(BIN)/gaufuse simulate runs/simulated
+	$(BIN)/gaufuse simulate runs/simulated --profile thumos-like --seed 0
 	$(BIN)/gaufuse train runs/simulated --output runs/train --overwrite
 
 # What has a record is not run again; without GAUFUSE_DATA_ROOT only the simulated sets are run.

@@ -1,90 +1,105 @@
-"""The built-in simulated data set: untrimmed videos as snippet features, made from a seed.
+"""Simulated data sets: untrimmed videos as snippet features, made from a seed.
 
-What makes weak supervision hard is in it, as parameters:
-- context: snippets around an action, and elsewhere in videos of its class, show the class's
-  context (the pool, without the dive), which video labels cannot tell from the action;
-- saliency: an action shows itself in bursts, so that a classifier finds only fragments of it;
-- scene: every video has an offset of its own that has nothing to do with its classes;
-- noise that is correlated in time.
+PROFILES names what there is; docs/simulator.md compares it with real annotations.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import tomllib
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import tomli_w
+from pydantic import ValidationError
 
 from gaufuse.files import ensure_writable_folder, write_atomically, write_json, write_text
+from gaufuse.simulation.realistic import RealisticSettings
+from gaufuse.simulation.settings import SimulatedVideo
+from gaufuse.simulation.small import SimulationSettings
+from gaufuse_ext.annotations import load_ground_truth
+
+Settings = SimulationSettings | RealisticSettings
+
+PROFILES: dict[str, Settings] = {
+    "thumos-like": RealisticSettings(),
+    "activitynet-like": RealisticSettings(annotations="activitynet13", longest_seconds=300.0),
+    "small": SimulationSettings(),
+}
+
+# One data set says little: what is claimed of a profile is claimed of these five, all of them.
+DATA_SEEDS = (0, 1, 2, 3, 4)
 
 
-@dataclass(frozen=True)
-class SimulationSettings:
-    classes: int = 6
-    feature_dim: int = 64
-    training_videos: int = 90
-    testing_videos: int = 60
-    snippets: tuple[int, int] = (80, 200)  # per video
-    snippet_seconds: float = 0.64
-    second_class: float = 0.15  # probability that a video shows a second class
-    instances: tuple[int, int] = (2, 6)  # per class of a video
-    instance_snippets: tuple[int, int] = (6, 24)
-    salient: tuple[float, float] = (0.25, 0.45)  # share of an instance that shows it strongly
-    burst_snippets: tuple[int, int] = (1, 3)  # which comes in bursts of so many snippets
-    weak_action: float = 0.2  # strength of the rest
-    context: float = 0.7  # strength of the context around an action
-    context_snippets: tuple[int, int] = (2, 8)  # on each side
-    stray_contexts: tuple[int, int] = (1, 4)  # stretches of context without an action, per video
-    scene: float = 0.5
-    noise: float = 0.8
-    noise_correlation: float = 0.4  # from snippet to snippet
+def profile(name: str, overrides: list[str] | None = None) -> Settings:
+    """A profile's settings; overrides are "setting=value" with TOML values.
+
+    Raises:
+        ValueError: for an unknown profile or setting, with those that there are, and for values out
+            of range, naming each.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {name!r}")
+    settings = PROFILES[name]
+    changes = {}
+    for override in overrides or []:
+        key, equals, text = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise ValueError(f"an override must look like setting=value, got {override!r}")
+        if key not in asdict(settings):
+            known = ", ".join(asdict(settings))
+            raise ValueError(f"profile {name} has no setting {key!r}; it has {known}")
+        try:
+            changes[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key] = text  # a bare word is a string
+    try:
+        return replace(settings, **changes)
+    except ValidationError as error:
+        problems = (
+            ".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors()
+        )
+        raise ValueError(f"profile {name}: {'; '.join(problems)}") from None
 
 
-@dataclass(frozen=True)
-class _World:
-    """Unit directions in feature space."""
-
-    actions: np.ndarray  # (C, D)
-    contexts: np.ndarray  # (C, D)
-
-
-def simulate(root: str | Path, seed: int = 0, settings: SimulationSettings | None = None) -> None:
+def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) -> None:
     """Writes the data set to a folder: dataset.toml, train.toml, annotations.json, features/.
 
-    The same seed and settings give the same files. An existing data set there is replaced.
+    The same seed and settings give the same files. A simulated data set that is there is
+    replaced.
+
+    Args:
+        settings: of a `profile`; small's if left out.
+
+    Raises:
+        ValueError: for settings that no video fits, and for a folder with a data set of another
+            origin, which is left as it is.
     """
-    settings = settings or SimulationSettings()
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    settings = settings or PROFILES["small"]
+    before = _simulated_before(Path(root))
     root = ensure_writable_folder(root)
     features = ensure_writable_folder(root / "features")
-    rng = np.random.default_rng(seed)
-    world = _make_world(rng, settings)
+    (root / "dataset.toml").unlink(missing_ok=True)  # until all of it is there: written last
     classes = [f"action_{c}" for c in range(settings.classes)]
     database = {}
-    for subset, count in (
-        ("training", settings.training_videos),
-        ("testing", settings.testing_videos),
-    ):
-        for i in range(count):
-            name = f"{subset}_{i:04d}"
-            video, annotations = _make_video(rng, i % settings.classes, world, settings)
-            write_atomically(
-                features / f"{name}.npy", lambda file, video=video: np.save(file, video)
+    for video in settings.make_videos(seed):
+        if not np.isfinite(video.features).all():
+            raise ValueError(
+                f"features of {video.name} are too large for float16: lower the strengths (noise, "
+                "scene, context, instance_gain, power, ...)"
             )
-            database[name] = {
-                "subset": subset,
-                "duration": round(len(video) * settings.snippet_seconds, 3),
-                "annotations": [
-                    {
-                        "segment": [round(t * settings.snippet_seconds, 3) for t in (start, end)],
-                        "label": classes[label],
-                    }
-                    for start, end, label in annotations
-                ],
-            }
+        write_atomically(
+            features / f"{video.name}.npy",
+            lambda file, values=video.features: np.save(file, values),
+        )
+        database[video.name] = _annotations(video, classes, settings.snippet_seconds)
+    for name in before - database.keys():
+        (features / f"{name}.npy").unlink(missing_ok=True)
     write_json(root / "annotations.json", {"version": "simulated", "database": database})
     info = {
-        "name": f"simulated, seed {seed}",
+        "name": f"{_kind(settings)}, seed {seed}",
         "snippet_seconds": settings.snippet_seconds,
         "feature_dim": settings.feature_dim,
         "training_subset": "training",
@@ -96,77 +111,32 @@ def simulate(root: str | Path, seed: int = 0, settings: SimulationSettings | Non
     write_text(root / "dataset.toml", tomli_w.dumps(info))
 
 
-def _make_world(rng: np.random.Generator, settings: SimulationSettings) -> _World:
-    directions = rng.standard_normal((2 * settings.classes, settings.feature_dim))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return _World(directions[: settings.classes], directions[settings.classes :])
+def _simulated_before(root: Path) -> set[str]:
+    """The videos of the simulated data set in a folder, which the new one replaces."""
+    if not (root / "dataset.toml").exists():
+        return set()
+    try:
+        simulated = "simulation" in tomllib.loads((root / "dataset.toml").read_text())
+    except (ValueError, OSError):
+        simulated = False
+    if not simulated:
+        raise ValueError(f"{root} holds a data set that was not simulated: name another folder")
+    annotations = root / "annotations.json"
+    return set(load_ground_truth(annotations)) if annotations.exists() else set()
 
 
-def _make_video(
-    rng: np.random.Generator, label: int, world: _World, settings: SimulationSettings
-) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Features (T, D) float16 and annotations (start, end, class) in snippets."""
-    total = int(rng.integers(*settings.snippets, endpoint=True))
-    labels = [label]
-    if rng.random() < settings.second_class:
-        labels.append(int(rng.integers(settings.classes)))
-    signal = np.zeros((total, settings.feature_dim))
-    free = np.ones(total, dtype=bool)
-    annotations = []
-    for own in dict.fromkeys(labels):
-        for _ in range(rng.integers(*settings.instances, endpoint=True)):
-            length = int(rng.integers(*settings.instance_snippets, endpoint=True))
-            before, after = rng.integers(*settings.context_snippets, endpoint=True, size=2)
-            start = _free_stretch(rng, free, int(before) + length + int(after))
-            if start is None:
-                continue
-            first, last = start + before, start + before + length
-            free[start : last + after] = False
-            signal[start : last + after] += settings.context * world.contexts[own]
-            signal[first:last] += _strength(rng, length, settings)[:, None] * world.actions[own]
-            annotations.append((int(first), int(last), own))
-        for _ in range(rng.integers(*settings.stray_contexts, endpoint=True)):
-            length = int(rng.integers(*settings.context_snippets, endpoint=True)) * 2
-            start = _free_stretch(rng, free, length)
-            if start is not None:
-                free[start : start + length] = False
-                signal[start : start + length] += settings.context * world.contexts[own]
-    if not annotations:  # too short for any: a video must show its label
-        return _make_video(rng, label, world, settings)
-    scene = rng.standard_normal(settings.feature_dim) / np.sqrt(settings.feature_dim)
-    noise = _correlated_noise(rng, total, settings)
-    features = np.maximum(signal + settings.scene * scene + settings.noise * noise, 0.0)
-    return features.astype(np.float16), sorted(annotations)
+def _annotations(video: SimulatedVideo, classes: list[str], snippet_seconds: float) -> dict:
+    return {
+        "subset": video.subset,
+        "duration": round(len(video.features) * snippet_seconds, 3),
+        "annotations": [
+            {"segment": [round(float(t), 3) for t in segment], "label": classes[label]}
+            for segment, label in zip(video.segments, video.classes, strict=True)
+        ],
+    }
 
 
-def _strength(rng: np.random.Generator, length: int, settings: SimulationSettings) -> np.ndarray:
-    """(length,) how strongly an instance shows its action: in bursts, weakly in between."""
-    strength = np.full(length, settings.weak_action)
-    salient = max(1, round(length * rng.uniform(*settings.salient)))
-    while (strength == 1.0).sum() < salient:
-        start = int(rng.integers(0, length))
-        burst = int(rng.integers(*settings.burst_snippets, endpoint=True))
-        strength[start : start + burst] = 1.0
-    return strength
-
-
-def _free_stretch(rng: np.random.Generator, free: np.ndarray, length: int) -> int | None:
-    """A random start at which `length` snippets in a row are free."""
-    if length > len(free):
-        return None
-    taken = np.concatenate([[0], np.cumsum(~free)])
-    starts = np.flatnonzero(taken[length:] == taken[:-length])
-    return int(rng.choice(starts)) if len(starts) else None
-
-
-def _correlated_noise(
-    rng: np.random.Generator, total: int, settings: SimulationSettings
-) -> np.ndarray:
-    """(T, D) first-order autoregressive noise; each snippet's has an expected norm of one."""
-    rho = settings.noise_correlation
-    white = rng.standard_normal((total, settings.feature_dim)) / np.sqrt(settings.feature_dim)
-    noise = np.empty_like(white)
-    noise[0] = white[0]
-    for t in range(1, total):
-        noise[t] = rho * noise[t - 1] + np.sqrt(1.0 - rho**2) * white[t]
-    return noise
+def _kind(settings: Settings) -> str:
+    if isinstance(settings, SimulationSettings):
+        return "simulated"
+    return f"simulated like {settings.annotations}"

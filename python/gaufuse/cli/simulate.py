@@ -1,10 +1,17 @@
-"""Write the built-in simulated data set.
+"""Write a simulated data set.
 
-Untrimmed videos with class-correlated context around actions, actions that are only partly salient,
-scene bias and temporally correlated noise. The same seed gives the same files.
+Profiles:
+  thumos-like       many short instances a video, drawn as in the annotations of THUMOS14
+  activitynet-like  one or two long instances a video, drawn as in those of ActivityNet 1.3
+  small             uniform and easy to draw: the first of them, for quick tests
+
+Features have what makes weak supervision hard: context that goes with a class, actions that show in
+bursts and phases, pairs of classes that look alike, boundaries that blend, scene bias, noise with
+memory and heavy tails. The same seed gives the same files (docs/simulator.md).
 
   gaufuse simulate runs/simulated
   gaufuse train runs/simulated --output runs/first
+  gaufuse simulate runs/second --profile activitynet-like --seed 1 --set context=0.9
 """
 
 from __future__ import annotations
@@ -12,13 +19,25 @@ from __future__ import annotations
 import argparse
 
 from gaufuse.report import make_console
-from gaufuse.simulate import SimulationSettings, simulate
+from gaufuse.simulate import PROFILES, profile, simulate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults = SimulationSettings()
     parser.add_argument("output", metavar="OUT", help="folder of the data set")
+    parser.add_argument(
+        "--profile",
+        default="thumos-like",
+        metavar="NAME",
+        help=f"{', '.join(PROFILES)} (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="change a setting of the profile; may be given several times",
+    )
     for name, what in (
         ("training_videos", "training videos"),
         ("testing_videos", "test videos"),
@@ -27,30 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_positive,
-            default=getattr(defaults, name),
-            help=f"{what} (default %(default)s)",
+            type=int,
+            metavar="N",
+            help=f"{what}: short for --set {name}=N",
         )
 
 
 def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed must not be negative, got {options.seed}")
-    settings = SimulationSettings(
-        classes=options.classes,
-        feature_dim=options.feature_dim,
-        training_videos=options.training_videos,
-        testing_videos=options.testing_videos,
-    )
+    overrides = [*options.set]
+    for name in ("training_videos", "testing_videos", "classes", "feature_dim"):
+        if getattr(options, name) is not None:
+            overrides.append(f"{name}={getattr(options, name)}")
+    settings = profile(options.profile, overrides)
     simulate(options.output, options.seed, settings)
     videos = settings.training_videos + settings.testing_videos
     make_console().print(
-        f"{videos} videos, {settings.classes} classes in {options.output}", soft_wrap=True
+        f"{options.profile}: {videos} videos, {settings.classes} classes in {options.output}",
+        soft_wrap=True,
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
