@@ -17,6 +17,7 @@ import gaufuse_ext as gx
 from gaufuse.cli import label
 from gaufuse.cli.main import COMMANDS, main
 from gaufuse.cli.train import find_config
+from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
 from gaufuse.run_folder import locked
 from gaufuse.simulate import simulate
@@ -280,3 +281,24 @@ def test_evaluate_real_proposals(data_root, capsys):
     found = json.loads(capsys.readouterr().out)
     expected = [67.92, 62.92, 53.39, 45.47, 37.23, 24.45, 11.87]
     assert found["map"] == pytest.approx(expected, abs=0.005)
+
+
+def test_control_is_the_same_training_without_what_labels_teach(tmp_path, capsys):
+    data = tiny_dataset(tmp_path / "data")
+    settings = [
+        part for setting in (*SHORT, "second_round.rounds=1") for part in ("--set", setting)
+    ]
+    succeed("train", data, "--output", tmp_path / "control", "--control", *settings)
+    config = load_config(tmp_path / "control" / "config.toml")
+    assert (config.loss.label_initial, config.loss.label_maximum) == (0.0, 0.0)
+    assert config.second_round.rounds == 0
+    records = [json.loads(x) for x in (tmp_path / "control/log.jsonl").read_text().splitlines()]
+    losses = [record for record in records if record["kind"] == "losses"]
+    assert [record["epoch"] for record in losses] == list(range(1, 8))
+    assert not any("label" in record for record in losses)
+    # Until the first labels it is the run that it is compared with.
+    succeed("train", data, "--output", tmp_path / "full", *settings)
+    lines = (tmp_path / "full/log.jsonl").read_text().splitlines()
+    full = [record for record in map(json.loads, lines) if record["kind"] == "losses"]
+    assert full[:2] == losses[:2]
+    assert full[2]["label"] > 0.0

@@ -159,3 +159,10 @@ def test_saved_bytes_are_those_of_the_backward_pass():
         y = (x * 2.0).exp()  # keeps its result
         y.square().sum()  # keeps its input, which is the same
     assert saved.bytes == 4000
+
+
+def test_students_are_in_the_estimate(data, tmp_path, capsys):
+    more = ("--set", "second_round.rounds=2", "--dry-run")
+    assert main(["train", str(data), "--output", str(tmp_path / "run"), *more]) == 0
+    assert "2 students" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "run").exists()

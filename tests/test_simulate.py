@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from importlib import resources
 from itertools import pairwise
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from gaufuse.cli.main import main
+from gaufuse.config import load_config
 from gaufuse.dataset import load_dataset
 from gaufuse.simulate import DATA_SEEDS, PROFILES, profile, simulate
 from gaufuse.simulation.appearance import STEPS, Appearance
@@ -321,3 +323,14 @@ def test_command(tmp_path, capsys):
 
 def test_five_data_seeds():
     assert len(set(DATA_SEEDS)) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("small", "simulated"), ("thumos-like", "context"), ("activitynet-like", "context")],
+)
+def test_a_data_set_brings_the_preset_that_it_is_trained_with(tmp_path, name, preset):
+    settings = profile(name, ["training_videos=8", "testing_videos=8"])
+    simulate(tmp_path, settings=settings)
+    assert tomllib.loads((tmp_path / "train.toml").read_text())["base"] == preset
+    assert load_config(tmp_path / "train.toml").schedule.epochs

@@ -24,6 +24,7 @@ from gaufuse.detect import detect
 from gaufuse.evaluation import is_annotated
 from gaufuse.labels import make_labels
 from gaufuse.schedule import phase_ends
+from gaufuse.second_round import LabelLoss, new_student, student_epochs
 from gaufuse.trainer import Trainer
 
 FLOAT = 4  # bytes
@@ -231,15 +232,30 @@ def _whole_run(trainer: Trainer, middle: list[int]) -> str:
     makings = label_makings(schedule)
     labelling *= makings * steps
     evaluating = len(evaluated) * math.ceil(tested / size) * detection
+    second = _second_round(trainer, middle)
     if schedule.policy == "online":
         made = f"labels online, {makings:.3g} times a video"
     else:
         made = f"{makings:.0f} label refreshes"
     return (
-        f"about {_duration(training + labelling + evaluating)}: {schedule.epochs} epochs of "
-        f"{steps} steps {_duration(training)}, {made} {_duration(labelling)}, {len(evaluated)} "
+        f"about {_duration(training + labelling + evaluating + second)}: {schedule.epochs} epochs "
+        f"of {steps} steps {_duration(training)}, {made} {_duration(labelling)}, {len(evaluated)} "
         f"evaluations {_duration(evaluating)}"
+        + (f", {config.second_round.rounds} students {_duration(second)}" if second else "")
     )
+
+
+def _second_round(trainer: Trainer, middle: list[int]) -> float:
+    """Seconds that the students' steps take, from one on videos of middle length."""
+    config, videos = trainer.config, len(trainer.training)
+    if not config.second_round.rounds:
+        return 0.0
+    batch = trainer.training.batch(middle).to(trainer.device)
+    labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
+    losses = LabelLoss(new_student(trainer.training, config, trainer.device), config.second_round)
+    step = _seconds(trainer, lambda: losses(batch, labels).sum().backward())
+    steps = student_epochs(config, videos) * math.ceil(videos / config.data.batch_size)
+    return config.second_round.rounds * steps * step
 
 
 def label_makings(schedule: ScheduleConfig) -> float:

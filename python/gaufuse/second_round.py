@@ -82,7 +82,7 @@ def train_student(
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=second.learning_rate, weight_decay=second.weight_decay
     )
-    losses: nn.Module = _LabelLoss(student, second)
+    losses: nn.Module = LabelLoss(student, second)
     if world.size > 1:
         losses = DistributedDataParallel(losses)
     steps = math.ceil(len(labels) / config.data.batch_size)
@@ -116,7 +116,7 @@ def train_student(
     student.eval()
 
 
-class _LabelLoss(nn.Module):
+class LabelLoss(nn.Module):
     """Student and loss as one module, which several processes train together."""
 
     def __init__(self, student: TemporalStudent, config: SecondRoundConfig):

@@ -107,7 +107,8 @@ def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) 
         "classes": classes,
         "simulation": {"seed": seed, **asdict(settings)},
     }
-    write_text(root / "train.toml", tomli_w.dumps({"base": "simulated", "data": {"root": "."}}))
+    preset = "simulated" if isinstance(settings, SimulationSettings) else "context"
+    write_text(root / "train.toml", tomli_w.dumps({"base": preset, "data": {"root": "."}}))
     write_text(root / "dataset.toml", tomli_w.dumps(info))
 
 
