@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     report: dict = {"machine": describe_machine(device), "threads": torch.get_num_threads()}
     report["steps"] = []
     if cases:
-        print(f"{'':18}{'way':10}{'seconds':>9}{'videos/s':>11}{'literal/it':>12}{'of floor':>10}")
+        print(f"{'':18}{'way':14}{'seconds':>9}{'videos/s':>11}{'literal/it':>12}{'of floor':>10}")
     for name, lengths in cases.items():
         for row in measure_case(name, lengths, sizes.feature_dim, ways or ["step"], device):
             report["steps"].append(row)

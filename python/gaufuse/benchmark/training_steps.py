@@ -13,7 +13,9 @@ from gaufuse.losses import SnippetTarget
 from gaufuse.schedule import loss_weights_at
 from gaufuse.training_step import TrainingStep
 
-WAYS = ("literal", "step", "bf16", "compile")
+WAYS = ("literal", "step", "bf16", "compile", "context")
+CONTEXT = 5  # snippets that the temporal convolution of "context" sees
+FLOORS = {"context": "context floor"}  # of the other ways: "floor"
 
 
 class Case:
@@ -30,10 +32,12 @@ class Case:
     def calls(self) -> dict[str, Callable[[], object]]:
         return {
             "floor": self.floor(),
+            "context floor": self.floor(CONTEXT),
             "literal": self.literal(),
             "step": self.ours(),
             "bf16": self.ours("training.precision=bf16"),
             "compile": self.ours("training.compile=true"),
+            "context": self.ours(f"model.kernel={CONTEXT}"),
         }
 
     def ours(self, *overrides: str) -> Callable[[], object]:
@@ -68,21 +72,24 @@ class Case:
             loss_weights_at(step.config, EPOCH),
         )
 
-    def floor(self) -> Callable[[], object]:
-        """Forward and backward of Linear and ReLU on the snippets themselves, without padding."""
-        features = torch.cat(
-            [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
-        )
-        layer = torch.nn.Sequential(
-            torch.nn.Linear(features.shape[1], features.shape[1]), torch.nn.ReLU()
-        ).to(self.device)
-        gradient = torch.rand_like(features)
+    def floor(self, kernel: int = 1) -> Callable[[], object]:
+        """Forward and backward of Linear and ReLU on the snippets themselves, without padding; with
+        a kernel, on snippets that have their neighbours beside them already."""
 
-        def call() -> None:
+        def prepare() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+            features = torch.cat(
+                [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
+            )
+            dim = features.shape[1]
+            layer = torch.nn.Sequential(torch.nn.Linear(kernel * dim, dim), torch.nn.ReLU())
+            return layer.to(self.device), features.repeat(1, kernel), torch.rand_like(features)
+
+        def call(made: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
+            layer, features, gradient = made
             layer.zero_grad(set_to_none=True)
             layer(features).backward(gradient)
 
-        return call
+        return _lazily(prepare, call)
 
 
 def measure_case(
@@ -92,7 +99,8 @@ def measure_case(
     timer = CpuTimer() if device.type == "cpu" else CudaTimer(device)
     calls = Case(lengths, feature_dim, device).calls()
     rows = []
-    for way in ["floor", *ways]:
+    floors = {FLOORS.get(way, "floor"): None for way in ways}
+    for way in [*floors, *ways]:
         row = {"case": name, "way": way, "snippets": sum(lengths)}
         try:
             calls[way]()
@@ -106,7 +114,8 @@ def measure_case(
     seconds = {row["way"]: row.get("seconds") for row in rows}
     for row in rows:
         if "seconds" in row:
-            row["of_floor"] = row["seconds"] / seconds["floor"]
+            own = row["way"] if row["way"] in floors else FLOORS.get(row["way"], "floor")
+            row["of_floor"] = row["seconds"] / seconds[own]
             if seconds.get("literal"):
                 row["literal_over_it"] = seconds["literal"] / row["seconds"]
     return rows
@@ -124,7 +133,7 @@ def _lazily(prepare: Callable[[], object], call: Callable) -> Callable[[], objec
 
 
 def show_step(row: dict) -> None:
-    start = f"{row['case']:18}{row['way']:10}"
+    start = f"{row['case']:18}{row['way']:14}"
     if "skipped" in row:
         print(f"{start} not here: {row['skipped']}", flush=True)
         return
