@@ -153,3 +153,19 @@ def test_reference_numbers_of_thumos(data_root):
         labels = [labels_of(g, (g.segments, g.scores), Labelling("", way)) for g in source.groups]
         quality = measure(labels, truth, [group.label for group in source.groups])
         assert quality.pooled_ap == pytest.approx(expected, abs=0.003)
+
+
+def test_mean_confidences_of_a_group_by_hand():
+    activations = np.array([0.0, 0.8, 0.6, 0.1, 0.0, 0.2, 0.1])
+    segments, scores = np.array([[1.0, 3.0], [5.0, 7.0]]), np.array([0.65, 0.1])
+    group = Group("v", "c", activations > 0.5, segments, scores, activations)
+    chosen = {s.name: s for s in selections(quick=False) if s.of_activations is not None}
+    assert len(chosen) == 4
+
+    def of(name: str) -> tuple[list, list]:
+        found, confidences = next(s for n, s in chosen.items() if n.endswith(name)).of(group)
+        return found.tolist(), confidences.tolist()
+
+    assert of("keep 0, share 0") == (segments.tolist(), pytest.approx([0.7, 0.15]))
+    assert of("keep 0.5, share 0") == ([[1.0, 3.0]], pytest.approx([0.7]))
+    assert of("keep 0.5, share 1") == ([[1.0, 3.0]], [1.0])

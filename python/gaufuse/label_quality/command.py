@@ -136,6 +136,7 @@ def measure_source(source: Source, options: argparse.Namespace, console: Console
             ],
         )
         for selection in selections(options.quick)
+        if selection.of_activations is None or source.groups[0].activations is not None
     ]
     total = sum(len(ways) for _, ways in chosen)
     methods = []
@@ -160,13 +161,7 @@ def measure_source(source: Source, options: argparse.Namespace, console: Console
 def _of_selection(
     source: Source, selection: Selection, ways: list[Labelling], line: ProgressLine
 ) -> list[dict]:
-    instances = [
-        # Nothing selects from nothing.
-        selection.select(group.segments, group.scores)
-        if len(group.scores)
-        else (group.segments, group.scores)
-        for group in source.groups
-    ]
+    instances = [selection.of(group) for group in source.groups]
     entries = []
     for way in ways:
         line.advance(f"{selection.name} | {way.name}")

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 
 import gaufuse_ext as gx
+from gaufuse.config import InstancesConfig
 from gaufuse.label_quality.sources import Group
+from gaufuse.postprocess import Groups
+from gaufuse.pseudo_instances import pseudo_instances
 
 KINDS = ("mean", "maximum", "uniform", "instance", "released")
 
@@ -22,6 +25,15 @@ Label = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 class Selection:
     name: str
     select: Select
+    # Of a group whose activations are known: its confidences are means of them. None: `select`.
+    of_activations: Callable[[Group], Instances] | None = None
+
+    def of(self, group: Group) -> Instances:
+        if not len(group.scores):  # nothing selects from nothing
+            return group.segments, group.scores
+        if self.of_activations is not None:
+            return self.of_activations(group)
+        return self.select(group.segments, group.scores)
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,12 @@ def selections(quick: bool) -> list[Selection]:
         ("iou", 0.35, 0.1),
         ("iou", 0.35, 1.0),
     ]
-    return chosen + [_fusion(*fusion) for fusion in (fusions[1:5:3] if quick else fusions)]
+    chosen += [_fusion(*fusion) for fusion in (fusions[1:5:3] if quick else fusions)]
+    # Instances as [instances] of a configuration makes them: filtered, with mean confidences.
+    wide = _fusion("iou", 0.35, 0.1)
+    kept = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0)]
+    chosen += [_mean_confidences(wide, *settings) for settings in kept]
+    return [*chosen, _mean_confidences(_fusion("iou", 0.75, 0.1), 0.3, 1.0)]
 
 
 def labellings(selection: Selection, quick: bool) -> list[Labelling]:
@@ -156,6 +173,29 @@ def _fusion(overlap: str, threshold: float, temperature: float) -> Selection:
         return fused.segments[:count].numpy(), fused.scores[:count].numpy()
 
     return Selection(f"fusion {overlap}>{threshold:g} tau={temperature:g}", select)
+
+
+def _mean_confidences(fusion: Selection, keep: float, share_of_best: float) -> Selection:
+    config = InstancesConfig(confidence="mean", keep=keep, share_of_best=share_of_best)
+
+    def select(group: Group) -> Instances:
+        segments, scores = fusion.select(group.segments, group.scores)
+        nothing = torch.zeros(0)
+        fused = gx.FusedSegments(
+            torch.from_numpy(segments)[None],
+            torch.from_numpy(scores)[None],
+            torch.tensor([len(scores)]),
+            nothing,
+            nothing,
+        )
+        activations = torch.from_numpy(group.activations)[None]
+        one = torch.zeros(1, dtype=torch.int64)
+        groups = Groups(one, one, torch.ones(1), activations, one + activations.shape[1])
+        segments, confidences, counts = pseudo_instances(fused, groups, config)
+        return segments[0, : int(counts)].numpy(), confidences[0, : int(counts)].numpy()
+
+    name = f"{fusion.name}, inner means, keep {keep:g}, share {share_of_best:g}"
+    return Selection(name, fusion.select, select)
 
 
 def mean_of_covering(segments: np.ndarray, scores: np.ndarray, num_snippets: int) -> np.ndarray:

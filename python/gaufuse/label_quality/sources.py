@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from gaufuse.config import Config, load_config
+from gaufuse.config import Config, TargetPhase, load_config
 from gaufuse.dataset import Dataset, VideoSubset, load_dataset
 from gaufuse.model import SnippetModel
 from gaufuse.postprocess import find_proposals, groups_of
 from gaufuse.run_folder import prepare_folder
+from gaufuse.schedule import scaled
 from gaufuse.simulate import SimulationSettings, simulate
 from gaufuse.trainer import Trainer
 from gaufuse_ext.annotations import Segments, VideoAnnotation, load_ground_truth, load_predictions
 
 THUMOS_SNIPPET_SECONDS = 0.64
+DESED_SNIPPET_SECONDS = 0.1
 QUICK_VIDEOS = 10
 
 
@@ -64,7 +66,9 @@ def _thumos(videos: int | None) -> Callable[[str, Request], Source]:
         groups = [
             group
             for video in chosen
-            for group in _groups_of_segments(video, truth[video], proposals[video])
+            for group in _groups_of_segments(
+                video, truth[video], proposals[video], THUMOS_SNIPPET_SECONDS
+            )
         ]
         return Source(
             name,
@@ -76,12 +80,28 @@ def _thumos(videos: int | None) -> Callable[[str, Request], Source]:
     return load
 
 
-def _gtea(split: str) -> Callable[[str, Request], Source]:
-    def load(name: str, request: Request) -> Source:
-        dataset = load_dataset(_data(request) / "gtea_clips" / split)
-        return _train(
-            name, f"GTEA clips, {split}: CAS after the base phase", dataset, "multi_label", request
+def _desed(name: str, request: Request) -> Source:
+    """Sounds that a detector found at each of 50 thresholds, which are their scores."""
+    folder = _data(request) / "desed_detections"
+    truth = load_ground_truth(folder / "ground_truth.json.gz")
+    proposals = load_predictions(folder / "detections_50_thresholds.json.gz")
+    chosen = [video for video in truth if video in proposals]
+    chosen = chosen[:QUICK_VIDEOS] if request.quick else chosen
+    groups = [
+        group
+        for video in chosen
+        for group in _groups_of_segments(
+            video, truth[video], proposals[video], DESED_SNIPPET_SECONDS
         )
+    ]
+    return Source(name, f"DESED, {len(chosen)} sound clips: detections at 50 thresholds", groups)
+
+
+def _trained(folder: str, title: str) -> Callable[[str, Request], Source]:
+    def load(name: str, request: Request) -> Source:
+        dataset = load_dataset(_data(request) / folder)
+        what = f"{title}: CAS after the base phase"
+        return _train(name, what, dataset, "general", request)
 
     return load
 
@@ -100,8 +120,12 @@ def _simulated(name: str, request: Request) -> Source:
 SOURCES: dict[str, Callable[[str, Request], Source]] = {
     "thumos60": _thumos(60),
     "thumos": _thumos(None),
-    "gtea1": _gtea("split1"),
-    "gtea2": _gtea("split2"),
+    "desed": _desed,
+    "gtea1": _trained("gtea_clips/split1", "GTEA clips, split1"),
+    "gtea2": _trained("gtea_clips/split2", "GTEA clips, split2"),
+    "shrec21": _trained("shrec21", "SHREC'21 gestures"),
+    "shrec21_single": _trained("shrec21_single", "SHREC'21, single gestures"),
+    "hapt": _trained("hapt_clips", "HAPT clips"),
     "simulated": _simulated,
 }
 NEED_DATA = tuple(name for name in SOURCES if name != "simulated")
@@ -129,12 +153,13 @@ def snippet_truth(
 
 
 def _groups_of_segments(
-    video: str, annotation: VideoAnnotation, proposals: Segments
+    video: str, annotation: VideoAnnotation, proposals: Segments, seconds: float
 ) -> list[Group]:
     """A true class without any proposal counts too: its snippets are labelled zero."""
-    seconds = THUMOS_SNIPPET_SECONDS
     # The ground truth has no durations: up to the last thing that is known of the video.
-    last = max(float(proposals.segments.max()), float(annotation.segments.max()))
+    last = max(
+        float(proposals.segments.max(initial=0.0)), float(annotation.segments.max(initial=0.0))
+    )
     num_snippets = math.ceil(round(last / seconds, 6))
     labels = np.array(proposals.labels, dtype=object)
     return [
@@ -151,7 +176,7 @@ def _groups_of_segments(
 
 
 def _train(name: str, what: str, dataset: Dataset, preset: str, request: Request) -> Source:
-    config = _base_phase(preset, request)
+    config = _base_phase(preset, request, len(dataset.training))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             dataset,
@@ -168,20 +193,24 @@ def _train(name: str, what: str, dataset: Dataset, preset: str, request: Request
     )
 
 
-def _base_phase(preset: str, request: Request) -> Config:
-    """The preset, ending where its first labels are made: a run draws its random numbers by seed
-    and epoch, so this is the very model that would make them. (A schedule must have a refresh: in
-    epoch 1, with no target that uses its labels and the memory empty, it changes nothing.)"""
-    epochs = 4 if request.quick else load_config(preset).schedule.base_epochs
-    return load_config(
-        preset,
-        [
-            f"seed={request.seed}",
-            f"schedule.epochs={epochs}",
-            "schedule.refresh=[1]",
-            f'schedule.target=[{{until={epochs}, kind="none"}}]',
-            'labels.classes="known"',
-        ],
+def _base_phase(preset: str, request: Request, videos: int) -> Config:
+    """The preset for so many videos, ending where its first labels are made: a run draws its random
+    numbers by seed and epoch, so this is the very model that would make them. (A schedule must have
+    a refresh: in epoch 1, with no target that uses its labels and the memory empty, it changes
+    nothing.)"""
+    whole = scaled(load_config(preset, [f"seed={request.seed}"]), videos)
+    epochs = 4 if request.quick else whole.schedule.base_epochs
+    only_base = {
+        "epochs": epochs,
+        "refresh": [1],
+        "target": [TargetPhase(until=epochs, kind="none")],
+    }
+    return whole.model_copy(
+        update={
+            "schedule": whole.schedule.model_copy(update=only_base),
+            "labels": whole.labels.model_copy(update={"classes": "known"}),
+            "second_round": whole.second_round.model_copy(update={"rounds": 0}),
+        }
     )
 
 
