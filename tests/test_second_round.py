@@ -11,11 +11,14 @@ from rich.console import Console
 
 from gaufuse.authors_checkpoint import build_model, initialise, load_weights
 from gaufuse.checkpoint import checkpoints_in
-from gaufuse.config import SecondRoundConfig
 from gaufuse.dataset import load_dataset
 from gaufuse.detect import detect
 from gaufuse.distributed import World
+from gaufuse.evaluation import detection_score
+from gaufuse.fused_models import FusedModels
 from gaufuse.labels import ground_truth_labels
+from gaufuse.model import SnippetModel
+from gaufuse.postprocess import class_activations
 from gaufuse.run_folder import prepare_folder
 from gaufuse.second_round import new_student, student_config, student_epochs, train_student
 from gaufuse.student import TemporalStudent
@@ -45,20 +48,38 @@ def make_trainer(dataset, output, *overrides: str, resume: bool = False) -> Trai
     return trainer
 
 
-def test_a_videos_logits_do_not_depend_on_what_it_is_padded_with():
+def test_a_videos_outputs_do_not_depend_on_what_it_is_padded_with():
     torch.manual_seed(0)
-    student = TemporalStudent(5, 3, SecondRoundConfig(width=8)).eval()
-    student.standardize(torch.full((5,), 2.0), torch.full((5,), 0.5))
-    videos = [torch.rand(length, 5) for length in (9, 4, 1)]
+    config = short_config("model.kernel=3", "second_round.width=8", "second_round.share=0.3")
+    base = SnippetModel(5, 3, config.model)
+    student = TemporalStudent(5, 3, config.second_round)
+    for part in (base, student):
+        part.standardize(torch.full((5,), 2.0), torch.full((5,), 0.5))
+    model = FusedModels(base, student, config).eval()
+    sizes = [9, 4, 1]
+    videos = [torch.rand(length, 5) for length in sizes]
     features = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True, padding_value=7.0)
-    mask = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
-    together = student(features, mask)
+    mask = torch.arange(9) < torch.tensor(sizes)[:, None]
+    together = model(features, mask, sizes)
     for row, video in enumerate(videos):
-        alone = student(video[None], torch.ones(1, len(video), dtype=torch.bool))
+        one = torch.ones(1, len(video), dtype=torch.bool)
+        alone = model(video[None], one)
         scores = together.original.scores[row, : len(video)]
         torch.testing.assert_close(scores, alone.original.scores[0])
         torch.testing.assert_close(together.original.video[row], alone.original.video[0])
+        mixed = 0.3 * student.logits(video[None], one).sigmoid()
+        mixed += 0.7 * class_activations(base(video[None], one), config.testing)
+        torch.testing.assert_close(alone.original.scores[..., :-1].sigmoid(), mixed)
     assert together.original.scores.shape == (3, 9, 4)
+
+
+def test_a_share_of_one_is_the_student_alone():
+    config = short_config("second_round.width=8", "second_round.share=1.0")
+    student = TemporalStudent(5, 3, config.second_round)
+    model = FusedModels(SnippetModel(5, 3, config.model), student, config).eval()
+    features, mask = torch.rand(2, 6, 5), torch.ones(2, 6, dtype=torch.bool)
+    scores = model(features, mask).original.scores[..., :-1]
+    torch.testing.assert_close(scores, student.logits(features, mask), rtol=1e-4, atol=1e-4)
 
 
 def test_a_student_learns_labels_that_say_what_is_there(dataset):
@@ -92,15 +113,16 @@ def test_students_come_last_and_their_checkpoints_detect(dataset, tmp_path):
     assert [entry["epoch"] for entry in metrics["evaluations"]] == [2, 4, 7, 10, 13]
     assert metrics["average_map"] == metrics["evaluations"][-1]["average_map"]
     weights = load_weights(checkpoints_in(tmp_path / "run" / "checkpoints")[13])
-    assert weights.is_student
+    assert weights.has_student
     model = build_model(weights, weights.config)
     results = detect(model, dataset.testing, student_config(weights.config), CPU)
     assert results == json.loads((tmp_path / "run/predictions.json").read_text())["results"]
     records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [r["epoch"] for r in records if r["kind"] == "refresh"] == [2, 4, 5, 8, 11]
     assert [r["epoch"] for r in records if "student" in r] == [8, 9, 10, 11, 12, 13]
-    with pytest.raises(ValueError, match="second round's student"):
-        initialise(make_trainer(dataset, tmp_path / "other").model, weights)
+    other = make_trainer(dataset, tmp_path / "other").model
+    initialise(other, weights)  # a run starts from its base model
+    assert torch.equal(other.mu, model.base.mu)
 
 
 @pytest.mark.parametrize("stop", [7, 10])
@@ -134,8 +156,6 @@ def test_the_best_epoch_may_be_one_before_the_second_round(dataset, tmp_path):
     for entry in metrics["evaluations"]:
         trainer._detections = None
         again = trainer._detections_after(entry["epoch"])
-        from gaufuse.evaluation import detection_score
-
         score = detection_score(again, dataset.testing, trainer.config)
         assert score.average_map == pytest.approx(entry["average_map"], abs=1e-9)
 
@@ -167,4 +187,6 @@ def test_an_oracle_trains_on_ground_truth(dataset, tmp_path):
     ):
         assert torch.equal(own, expected)
     with pytest.raises(ValueError, match="nothing to make online"):
-        short_config("instances.source=ground_truth", "schedule.policy=online")
+        short_config(
+            "instances.source=ground_truth", "schedule.policy=online", "schedule.teacher_every=2"
+        )

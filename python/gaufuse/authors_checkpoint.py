@@ -11,7 +11,7 @@ import collections
 import io
 import pickle
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from torch import nn
 
 from gaufuse.checkpoint import load_checkpoint
 from gaufuse.config import Config, validate
+from gaufuse.fused_models import FusedModels
 from gaufuse.model import SnippetModel
 from gaufuse.student import TemporalStudent
 
@@ -29,6 +30,7 @@ NAMES = (
     "feature_embedding.0.weight",
     "feature_embedding.0.bias",
 )
+BASE, STUDENT = "base.", "student."  # prefixes in the state dict of FusedModels
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
 
 
@@ -37,22 +39,27 @@ class Weights:
     """A model's weights, and what they say about themselves."""
 
     path: Path
-    model: dict[str, torch.Tensor]  # all of SnippetModel's names, or of TemporalStudent's
+    model: dict[str, torch.Tensor]  # all of SnippetModel's names, or of FusedModels'
     config: Config | None  # of our own checkpoints
     classes: list[str] | None
 
     @property
     def feature_dim(self) -> int:
-        return len(self.model["feature_mean"])
+        return len(self.base["feature_mean"])
 
     @property
     def num_classes(self) -> int:
-        return len(self.model["classify.bias"] if self.is_student else self.model["ac_center"][1:])
+        return len(self.base["ac_center"]) - 1
 
     @property
-    def is_student(self) -> bool:
-        """Whether they are of a second round's student, not of the base model."""
-        return "classify.bias" in self.model
+    def has_student(self) -> bool:
+        """Whether they are of a second round: base model and student."""
+        return any(name.startswith(STUDENT) for name in self.model)
+
+    @property
+    def base(self) -> dict[str, torch.Tensor]:
+        """The base model's, under SnippetModel's names."""
+        return base_weights(self.model)
 
 
 def load_weights(path: str | Path) -> Weights:
@@ -65,10 +72,9 @@ def load_weights(path: str | Path) -> Weights:
     if path.is_dir():
         checkpoint = load_checkpoint(path, training=False)
         config = validate(checkpoint.config, str(path))
-        model = checkpoint.model
-        if "classify.bias" not in model:
-            model = _check(path, model)
-        return Weights(path, model, config, checkpoint.classes)
+        base = _check(path, base_weights(checkpoint.model))
+        weights = Weights(path, checkpoint.model, config, checkpoint.classes)
+        return weights if weights.has_student else replace(weights, model=base)
     return Weights(path, load_authors_checkpoint(path), None, None)
 
 
@@ -84,28 +90,43 @@ def load_authors_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     return _check(path, {name: state[name] for name in NAMES})
 
 
-def build_model(weights: Weights, config: Config) -> SnippetModel | TemporalStudent:
+def base_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of the base model under its own names, of a state dict of it or of FusedModels."""
+    if not any(name.startswith(STUDENT) for name in state):
+        return state
+    own = {name: value for name, value in state.items() if name.startswith(BASE)}
+    return {name.removeprefix(BASE): value for name, value in own.items()}
+
+
+def build_model(weights: Weights, config: Config) -> SnippetModel | FusedModels:
     """A model of the shapes of the weights; the rest of its settings is the configuration's.
 
     Raises:
         ValueError: a student's weights do not fit the configuration.
     """
-    if weights.is_student:
-        student = TemporalStudent(weights.feature_dim, weights.num_classes, config.second_round)
-        try:
-            student.load_state_dict(weights.model)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{weights.path} does not fit the configuration's [second_round]: {error}"
-            ) from None
-        return student.eval()
-    mu = weights.model["mu"]
-    kernel = weights.model["feature_embedding.0.weight"].shape[1] // weights.feature_dim
+    base = _build_base(weights, config)
+    if not weights.has_student:
+        return base
+    student = TemporalStudent(weights.feature_dim, weights.num_classes, config.second_round)
+    model = FusedModels(base, student, config)
+    try:
+        model.load_state_dict(weights.model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{weights.path} does not fit the configuration's [second_round]: {error}"
+        ) from None
+    return model.eval()
+
+
+def _build_base(weights: Weights, config: Config) -> SnippetModel:
+    state = weights.base
+    mu = state["mu"]
+    kernel = state["feature_embedding.0.weight"].shape[1] // weights.feature_dim
     shaped = config.model.model_copy(
         update={"embedding_dim": mu.shape[1], "representatives": mu.shape[0], "kernel": kernel}
     )
     model = SnippetModel(weights.feature_dim, weights.num_classes, shaped)
-    model.load_state_dict(weights.model)
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -135,19 +156,15 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
     Raises:
         ValueError: a shape differs from the configuration's.
     """
-    if weights.is_student:
-        raise ValueError(
-            f"{weights.path} is of a second round's student; a run starts from a base model's "
-            "weights, such as an earlier checkpoint of the same run"
-        )
+    state = weights.base
     for name, own in model.state_dict().items():
-        if own.shape != weights.model[name].shape:
+        if own.shape != state[name].shape:
             raise ValueError(
-                f"{weights.path}: {name} has shape {tuple(weights.model[name].shape)}, the "
+                f"{weights.path}: {name} has shape {tuple(state[name].shape)}, the "
                 f"configuration wants {tuple(own.shape)} (model.embedding_dim, "
                 "model.kernel and model.representatives)"
             )
-    model.load_state_dict(weights.model)
+    model.load_state_dict(state)
 
 
 def _read(path: Path) -> object:

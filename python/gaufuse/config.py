@@ -293,8 +293,8 @@ class SecondRoundConfig(Section):
     dilations: list[Count] = [1, 1, 2, 4]  # a residual layer of kernel 3 each
     input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
-    # How its activations become instances; the rest is as in [labels] and [testing].
-    cas_scale: Positive = 1.0
+    share: Probability = 0.5  # of its activations, the rest are the base model's; 1: its own alone
+    # How the activations become instances; the rest is as in [labels] and [testing].
     thresholds: ThresholdRange = (0.025, 0.05, 0.975)  # between minimum and maximum
     top_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625
     video_score_weight: NotNegative = 0.1

@@ -25,11 +25,11 @@ from gaufuse.student import TemporalStudent
 
 
 def student_config(config: Config) -> Config:
-    """How a student's activations become labels and detections: each class by itself, whatever the
-    base model's video loss is."""
+    """How the activations of base model and student become labels and detections: each class by
+    itself, whatever the base model's video loss is."""
     second = config.second_round
     own = {
-        "cas_scale": second.cas_scale,
+        "cas_scale": 1.0,
         "thresholds": second.thresholds,
         "threshold_kind": "range",
         "class_threshold": 0.0,

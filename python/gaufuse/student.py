@@ -13,18 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from gaufuse.config import SecondRoundConfig
-from gaufuse.losses import top_mean
-from gaufuse.model import Branch, Outputs
 
 PRIOR = 0.05  # what every class scores at first: most snippets show none (as of focal losses)
 
 
 class TemporalStudent(nn.Module):
-    """Standardised features -> linear -> residual dilated convolutions -> a logit a class.
-
-    It is called like `SnippetModel` and answers with the same `Outputs`, where both branches are
-    its own scores and the background's score is 0.
-    """
+    """Standardised features -> linear -> residual dilated convolutions -> a logit a class."""
 
     def __init__(self, feature_dim: int, num_classes: int, config: SecondRoundConfig):
         super().__init__()
@@ -58,24 +52,3 @@ class TemporalStudent(nn.Module):
             y = convolution((norm(x) * inside).transpose(1, 2)).transpose(1, 2)
             x = (x + F.dropout(F.relu(y), config.dropout, self.training)) * inside
         return self.classify(x)
-
-    def forward(
-        self,
-        features: torch.Tensor,
-        mask: torch.Tensor,
-        lengths: list[int] | None = None,
-        *,
-        classwise: bool = False,
-        bfloat16: bool = False,
-    ) -> Outputs:
-        """As SnippetModel's; `lengths`, `classwise` and `bfloat16` change nothing here."""
-        scores = self.logits(features, mask)
-        best = top_mean(scores, mask, self.config.top_fraction)
-        branch = Branch(
-            scores=F.pad(scores, (0, 1)),
-            attention=scores.sigmoid().amax(-1) * mask,
-            video=F.pad(best, (0, 1)).log_softmax(-1),
-            classwise=None,
-        )
-        nothing = scores.new_zeros(len(scores), 0, scores.shape[-1] + 1)
-        return Outputs(branch, branch, None, nothing, nothing)

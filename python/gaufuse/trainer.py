@@ -35,6 +35,7 @@ from gaufuse.evaluation import (
     validation_score,
 )
 from gaufuse.files import write_json, write_text
+from gaufuse.fused_models import FusedModels
 from gaufuse.labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.losses import SnippetTarget
 from gaufuse.memory import Candidates, ClassMemory
@@ -49,7 +50,6 @@ from gaufuse.schedule import (
     value_at,
 )
 from gaufuse.second_round import new_student, student_config, student_epochs, train_student
-from gaufuse.student import TemporalStudent
 from gaufuse.training_step import TrainingStep, make_optimizer
 
 PHASES = {  # by the kind of target
@@ -298,11 +298,11 @@ class Trainer:
     # The second round
 
     def _train_student(self, student: int) -> None:
-        """On the labels that the model makes now; the student takes its place."""
+        """On the labels that the model makes now; base model and student take its place."""
         config, first = self.config, self.epoch
         labels = self._student_labels(student)
         torch.manual_seed(config.seed * 1_000_003 + first)
-        model = new_student(self.training, config, self.device)
+        new = new_student(self.training, config, self.device)
         epochs = student_epochs(config, len(labels))
         with report.ProgressLine(self.console, f"student {student + 1}", epochs) as progress:
 
@@ -311,8 +311,10 @@ class Trainer:
                 progress.advance(f"loss {loss:.3g}")
 
             seed = config.seed * 100 + student
-            train_student(model, labels, self._shares, config, seed, self.world, after_epoch)
-        self.model, self._students, self.epoch = model, student + 1, first + epochs
+            train_student(new, labels, self._shares, config, seed, self.world, after_epoch)
+        base = self.model if student == 0 else self.model.base
+        self.model = FusedModels(base, new, config).eval()
+        self._students, self.epoch = student + 1, first + epochs
         if self.world.is_first:
             self._save()
         self._evaluate()
@@ -418,12 +420,12 @@ class Trainer:
             model, path = self._model_of(state), self._path_of(state.training["students"])
         return detect(model, self.testing, path, self.device, self.world)
 
-    def _model_of(self, state: Checkpoint) -> SnippetModel | TemporalStudent:
+    def _model_of(self, state: Checkpoint) -> SnippetModel | FusedModels:
+        info = self.dataset.info
+        model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
         if state.training["students"]:
-            model = new_student(self.training, self.config, self.device).eval()
-        else:
-            info = self.dataset.info
-            model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
+            student = new_student(self.training, self.config, self.device)
+            model = FusedModels(model, student, self.config).eval()
         model.load_state_dict(state.model)
         return model.to(self.device)
 

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     subset = dataset.testing if options.subset == "testing" else dataset.training
     subset.prepare(config.data.workers, device)
     model = build_model(weights, config).to(device)
-    used = student_config(config) if weights.is_student else config
+    used = student_config(config) if weights.has_student else config
     results = detect(model, subset, used, device, console=console)
     write_json(options.output, {"version": "gaufuse", "results": results})
     count = sum(map(len, results.values()))
