@@ -9,13 +9,12 @@ import os
 import re
 from pathlib import Path
 
-from rich.console import Console
-
 from gaufuse.cli import simulate, train
 from gaufuse.config import load_config
 from gaufuse.dataset import find_annotations, load_dataset
 from gaufuse.experiment import linear_mil
 from gaufuse.experiment.definition import Cell
+from gaufuse.report import make_console
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -99,7 +98,7 @@ class DataFolders:
     def _default_config(self, folder: Path) -> str | Path:
         """What `gaufuse train` takes for this data set without --config."""
         if folder not in self._default_configs:
-            found = train.find_config(folder, load_dataset(folder), Console(quiet=True))
+            found = train.find_config(folder, load_dataset(folder), make_console(quiet=True))
             self._default_configs[folder] = found
         return self._default_configs[folder]
 
