@@ -36,6 +36,7 @@ from gaufuse.experiment.statistics import METHODS
 from gaufuse.experiment.summary import Summary, summarise, summary_json
 from gaufuse.experiment.tables import all_tables, rich_table
 from gaufuse.files import write_json, write_text
+from gaufuse.report import make_console
 from gaufuse.run_folder import locked
 
 
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     cells = cells_of(experiment, options.only)
     if not cells:
         raise ValueError(f"--only {' '.join(options.only)}: no cell matches; see --dry-run")
-    console = Console(stderr=options.json == "-")
+    console = make_console(stderr=options.json == "-")
     output = Path(options.output or Path("runs") / Path(options.file).stem)
     records_path = Path(options.records) if options.records else output / "records.jsonl"
     records = read_records(records_path)
