@@ -348,7 +348,7 @@ def test_real_runs(tmp_path, monkeypatch, capsys):
         seeds = [3]
         workers = 2
         [data.simulated]
-        simulate = "--training-videos 9 --testing-videos 6 --classes 3 --feature-dim 12"
+        simulate = "--profile small --training-videos 9 --testing-videos 6 --feature-dim 12"
         [arms.full]
         arguments = [{settings}]
         against = "linear"

@@ -55,3 +55,17 @@ def test_targets_of_each_kind_of_phase():
     assert target("delta") == (pytest.approx([0.8, -0.2]), 0.0)
     # 0.9 + 2 * 0.4 is more than a label can be, 0.2 - 2 * 0.1 is nothing.
     assert target("labels+delta") == (pytest.approx([1.0, 0.0], abs=1e-6), 1.0)
+
+
+def test_who_names_epochs_gets_them(tmp_path):
+    long = ["schedule.epochs=90", *(f"{x}=[{{until=90, value=1e-3}}]" for x in
+            ("optimizer.learning_rate", "loss.spl_weight")),
+            'schedule.target=[{until=40, kind="none"}, {until=90, kind="labels"}]']  # fmt: skip
+    assert scaled(load_config("general", long), 10).schedule.epochs == 90
+    both = load_config("general", [*long, "schedule.steps=[180, 180]"])
+    assert scaled(both, 10).schedule.epochs == 180
+    path = tmp_path / "own.toml"
+    path.write_text('base = "general"\n[schedule]\nepochs = 75\n')
+    assert load_config(path).schedule.steps is None
+    path.write_text('base = "general"\n[model]\nkernel = 3\n')
+    assert load_config(path).schedule.steps == (600, 8000)

@@ -165,7 +165,8 @@ class ScheduleConfig(Section):
     teacher_every: Count = 3  # a video has new labels from the teacher at every so many visits
     target: list[TargetPhase]
     # The least and most optimiser steps of all epochs together: a data set of another size has
-    # every epoch named in the configuration moved in proportion. None: epochs are as written.
+    # every epoch named in the configuration moved in proportion. None: epochs are as written. (A
+    # configuration or override that names schedule.epochs alone sets it aside.)
     steps: tuple[Count, Count] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
     # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
@@ -392,9 +393,11 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Confi
         FileNotFoundError, ValueError: with every setting that is unknown, missing or out of range.
     """
     table = _read_preset(str(source)) if str(source) in presets() else _read_file(Path(source))
+    changed: dict = {}
     for override in overrides or []:
         _apply(table, override)
-    return validate(table, str(source))
+        _apply(changed, override)
+    return validate(_as_long_as_said(table, changed), str(source))
 
 
 def validate(table: dict, name: str) -> Config:
@@ -442,7 +445,15 @@ def _with_base(table: dict, name: str) -> dict:
         return table
     if base not in presets():
         raise ValueError(f"{name}: base must be one of {', '.join(presets())}, got {base!r}")
-    return _merge(_read_preset(base), table)
+    return _as_long_as_said(_merge(_read_preset(base), table), table)
+
+
+def _as_long_as_said(table: dict, changes: dict) -> dict:
+    """Who names a number of epochs gets it: a base's schedule.steps is for its own epochs."""
+    own = changes.get("schedule", {})
+    if isinstance(own, dict) and "epochs" in own and "steps" not in own:
+        table.get("schedule", {}).pop("steps", None)
+    return table
 
 
 def _merge(base: dict, changes: dict) -> dict:
