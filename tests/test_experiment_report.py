@@ -13,7 +13,7 @@ from gaufuse.cli.main import main
 from gaufuse.experiment.definition import Experiment, cells_of
 from gaufuse.experiment.document import document
 from gaufuse.experiment.summary import summarise, summary_json
-from gaufuse.experiment.tables import all_tables, markdown_table
+from gaufuse.experiment.tables import all_tables, markdown_table, phase_table
 
 GRID = {
     "title": "Steps",
@@ -210,3 +210,39 @@ def test_json_on_stdout_is_alone_there(tmp_path, monkeypatch, capsys):
     assert len(json.loads(capsys.readouterr().out)["results"]) == 2
     assert main(["experiment", str(path), "--report", "--only", "control", "--json", "-"]) == 0
     assert len(json.loads(capsys.readouterr().out)["results"]) == 1
+
+
+def test_phases_beside_the_control_then_and_at_its_best(experiment):
+    """On a: the control is best early (50 + seed, then 41 + seed), labels end at 47, 48, 52."""
+    scores = {
+        "control": lambda seed: [50.0 + seed, 41.0 + seed],
+        "labels": lambda seed: [50.0 + seed, [47.0, 48.0, 52.0][seed], 60.0 + seed],
+    }
+    names = ["base model", "pseudo labels", "student 1"]
+    records = []
+    for cell in cells_of(experiment):
+        if cell.data == "a" and cell.arm in scores:
+            values = scores[cell.arm](cell.seed)
+            evaluations = [
+                {"epoch": i, "phase": name, "average_map": value}
+                for i, (name, value) in enumerate(zip(names, values, strict=False))
+            ]
+            records.append(record_of(cell, values[-1], evaluations=evaluations))
+    summary = summarise(experiment, records)
+    table = phase_table(summary, "a")
+    assert [row[:3] for row in table.rows] == [
+        ["labels", "base model", "51.00 ± 1.00"],
+        ["labels", "pseudo labels", "49.00 ± 2.65"],
+        ["labels", "student 1", "61.00 ± 1.00"],
+    ]
+    assert [row[3].split()[0] for row in table.rows] == ["+0.00", "+7.00*", "+19.00*"]
+    # 47 - 50, 48 - 51, 52 - 52: mean -2, standard deviation 1.732; t(0.975, 2) = 4.302653
+    assert table.rows[1][4] == "-2.00 [-6.30, +2.30]"
+    assert table.rows[2][4].startswith("+10.00*")
+    assert "By phase of training" in document(summary, "a command", None)
+
+
+def test_runs_without_phases_have_no_such_table(experiment):
+    summary = summarise(experiment, all_records(experiment))
+    assert phase_table(summary, "a") is None
+    assert "By phase" not in document(summary, "a command", None)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gaufuse.experiment.summary import Summary
-from gaufuse.experiment.tables import INTERVALS, Table, all_tables, markdown_table
+from gaufuse.experiment.tables import INTERVALS, Table, all_tables, markdown_table, phase_table
 
 HOW_TO_READ = """\
 Average mAP in percent; mean ± standard deviation over seeds. A difference is that of runs with the
@@ -36,10 +36,11 @@ def document(summary: Summary, source: str, plot: str | None) -> str:
     if plot is not None:
         parts.append(f"![arms by data set]({plot})")
     parts.append(_arms(summary))
-    parts += [
-        f"## {data}\n\n{_description(summary, data)}\n\n{markdown_table(table)}"
-        for data, table in zip(summary.data, per_data, strict=True)
-    ]
+    for data, table in zip(summary.data, per_data, strict=True):
+        parts.append(f"## {data}\n\n{_description(summary, data)}\n\n{markdown_table(table)}")
+        phases = phase_table(summary, data)
+        if phases is not None:
+            parts.append(f"By phase of training:\n\n{markdown_table(phases)}")
     parts.append("\n".join(["## Provenance", "", *(f"- {line}" for line in _provenance(summary))]))
     return "\n\n".join(parts) + "\n"
 

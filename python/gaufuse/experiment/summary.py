@@ -13,12 +13,25 @@ from gaufuse.experiment.statistics import Estimate, deviation, estimate, estimat
 
 
 @dataclass(frozen=True)
+class Phase:
+    """What the runs had reached at the end of a phase of their training."""
+
+    name: str
+    values: dict[int, float]  # average mAP in percent by replicate
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values.values())
+
+
+@dataclass(frozen=True)
 class Result:
     """One arm on one data set."""
 
     records: list[dict]  # of its runs
     values: dict[int, float]  # average mAP in percent by replicate (see `replicate`)
     missing: int  # runs that the experiment has and that no record is there of
+    phases: list[Phase]  # of the runs, in their order
 
     @property
     def mean(self) -> float:
@@ -103,7 +116,10 @@ def summarise(
         own = [(cell, record) for cell, record in runs if record is not None]
         if own:
             results[key] = Result(
-                [record for _, record in own], _by_replicate(own), len(runs) - len(own)
+                [record for _, record in own],
+                _by_replicate(own, [record["average_map"] for _, record in own]),
+                len(runs) - len(own),
+                _phases(own),
             )
             used += own
     return Summary(experiment, method, results, _notes(experiment, groups, used, records))
@@ -115,11 +131,26 @@ def replicate(cell: Cell) -> int:
     return cell.seed if cell.data_seed is None else cell.data_seed
 
 
-def _by_replicate(runs: list[tuple[Cell, dict]]) -> dict[int, float]:
-    values: dict[int, list[float]] = defaultdict(list)
-    for cell, record in runs:
-        values[replicate(cell)].append(record["average_map"])
-    return {key: fmean(own) for key, own in values.items()}
+def _by_replicate(runs: list[tuple[Cell, dict]], values: list[float]) -> dict[int, float]:
+    grouped: dict[int, list[float]] = defaultdict(list)
+    for (cell, _), value in zip(runs, values, strict=True):
+        grouped[replicate(cell)].append(value)
+    return {key: fmean(own) for key, own in grouped.items()}
+
+
+def _phases(runs: list[tuple[Cell, dict]]) -> list[Phase]:
+    """Those that every run has, where each was evaluated at the end of its phases alone."""
+    evaluations = [
+        [entry for entry in record.get("evaluations", ()) if entry.get("average_map") is not None]
+        for _, record in runs
+    ]
+    names = [[entry.get("phase") for entry in own] for own in evaluations]
+    if not names[0] or None in names[0] or any(own != names[0] for own in names):
+        return []
+    return [
+        Phase(name, _by_replicate(runs, [own[i]["average_map"] for own in evaluations]))
+        for i, name in enumerate(names[0])
+    ]
 
 
 def _notes(

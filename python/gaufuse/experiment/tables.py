@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gaufuse.experiment.statistics import Estimate
-from gaufuse.experiment.summary import Result, Summary
+from gaufuse.experiment.statistics import Estimate, estimate
+from gaufuse.experiment.statistics import deviation as standard_deviation
+from gaufuse.experiment.summary import Phase, Result, Summary
 
 NOTHING = "-"
 INTERVALS = {
@@ -61,6 +62,38 @@ def data_table(summary: Summary, data: str) -> Table:
     header += [f"mAP@{thresholds[i]:.3g}" for i in shown]
     title = f"{data}: difference with its {INTERVALS[summary.method]}"
     return Table(title, [*header, "time"], rows)
+
+
+def phase_table(summary: Summary, data: str) -> Table | None:
+    """What each phase of training reached, beside its control after as many epochs and beside that
+    at the end of whichever of its phases it was best: a control can train for too long."""
+    rows = []
+    for arm in summary.arms:
+        result, control = summary.results.get((data, arm)), None
+        if summary.control(arm) is not None:
+            control = summary.results.get((data, summary.control(arm)))
+        if result is None or control is None or not control.phases:
+            continue
+        best = max(control.phases, key=lambda phase: phase.mean)
+        for i, phase in enumerate(result.phases):
+            then = control.phases[min(i, len(control.phases) - 1)]
+            deviation = standard_deviation(list(phase.values.values()))
+            rows.append(
+                [
+                    arm,
+                    phase.name,
+                    f"{phase.mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}"),
+                    with_interval(_paired(phase, then, summary.method)),
+                    with_interval(_paired(phase, best, summary.method)),
+                ]
+            )
+    header = ["", "phase", "average mAP", "to the control then", "to the control at its best"]
+    return Table(f"{data}: phases", header, rows) if rows else None
+
+
+def _paired(phase: Phase, other: Phase, method: str) -> Estimate | None:
+    values = [phase.values[key] - other.values[key] for key in phase.values if key in other.values]
+    return estimate(values, method) if values else None
 
 
 def overview(summary: Summary) -> Table:
