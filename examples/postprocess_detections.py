@@ -1,10 +1,10 @@
-"""ActionFormer-style detections through gaufuse_ext.compat.actionformer, in place of its libs.utils.
+"""ActionFormer-style detections through gaufuse_ext.compat.actionformer.
 
     python examples/postprocess_detections.py
 
 A model's head gives, for every video, many overlapping segments in seconds, each with a score and a
-class. `batched_nms` has the name, arguments and numbers of ActionFormer's own, runs all classes in
-one call, and takes CUDA tensors, too.
+class. `batched_nms` has the name, arguments and numbers of ActionFormer's own (in libs.utils), runs
+all classes in one call, and takes CUDA tensors, too.
 """
 
 from __future__ import annotations
