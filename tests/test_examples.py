@@ -29,7 +29,7 @@ def test_every_example_is_tested():
 
 def test_own_training_loop(tmp_path):
     settings = ["training_videos=12", "testing_videos=6", "classes=3", "feature_dim=16"]
-    scores = load("own_training_loop").train(str(tmp_path / "data"), 2, settings)
+    scores = load("own_training_loop").train(str(tmp_path / "data"), (2, 1, 1), settings)
     assert list(scores) == ["video labels", "pseudo labels", "delta labels"]
     assert all(0.0 <= score <= 100.0 for score in scores.values())
 
