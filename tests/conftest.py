@@ -1,4 +1,4 @@
-"""Fixtures: the real data (GAUFUSE_DATA_ROOT), the goldens beside it, and the GPU."""
+"""Fixtures: the real data (GAUFUSE_DATA_ROOT), threads, the GPU and its emulation."""
 
 from __future__ import annotations
 
@@ -54,14 +54,6 @@ def data_root() -> Path:
     if root is None:
         pytest.skip("GAUFUSE_DATA_ROOT is not set or no folder")
     return root
-
-
-@pytest.fixture
-def goldens(data_root: Path) -> Path:
-    folder = data_root.parent / "goldens"
-    if not folder.is_dir():
-        pytest.skip("no goldens beside the real data")
-    return folder
 
 
 # Of the session, so that hypothesis tests may use it: a device has no state to reset per example.

@@ -1,0 +1,60 @@
+"""The pages for newcomers name files that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("docs/index.md", "docs/method.md", "CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
+    inside = [link.partition("#")[0] for link in links if "://" not in link]
+    assert inside
+    assert [link for link in inside if not ((ROOT / page).parent / link).exists()] == []
+
+
+def named_files(page: str) -> list[Path]:
+    """The files that a page's tables name; a bare name lies beside the last whole path."""
+    files, folder = [], Path()
+    for name in re.findall(r"`([\w/.]+(?:\.(?:py|h)|/))`", _tables(page)):
+        path = Path(name)
+        if len(path.parts) > 1 and (ROOT / path.parts[0]).is_dir():
+            folder = path if name.endswith("/") else path.parent
+            files.append(path)
+        else:
+            files.append(folder / path)
+    return files
+
+
+def _tables(page: str) -> str:
+    lines = (ROOT / page).read_text().splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+def test_the_map_of_the_house_is_true():
+    files = named_files("docs/index.md")
+    assert len(files) > 40
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_the_map_draws_every_folder():
+    text = (ROOT / "docs/index.md").read_text()
+    for package in ("gaufuse_ext", "python/gaufuse"):
+        for folder in (ROOT / package).iterdir():
+            if (folder / "__init__.py").exists():
+                assert f"  {folder.name}/ " in text, folder
+
+
+def test_the_six_files_of_an_operation():
+    """Those of `segment_iou`, which CONTRIBUTING.md says to read first."""
+    names = re.findall(
+        r"^\| `([^`]*NAME[^`]*)`", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert len(names) == 6
+    assert all((ROOT / name.replace("NAME", "segment_iou")).exists() for name in names)
