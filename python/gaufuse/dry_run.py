@@ -232,7 +232,7 @@ def _whole_run(trainer: Trainer, middle: list[int]) -> str:
     makings = label_makings(schedule)
     labelling *= makings * steps
     evaluating = len(evaluated) * math.ceil(tested / size) * detection
-    second = _second_round(trainer, middle)
+    second, students = _second_round(trainer, middle), config.second_round.rounds
     if schedule.policy == "online":
         made = f"labels online, {makings:.3g} times a video"
     else:
@@ -241,7 +241,7 @@ def _whole_run(trainer: Trainer, middle: list[int]) -> str:
         f"about {_duration(training + labelling + evaluating + second)}: {schedule.epochs} epochs "
         f"of {steps} steps {_duration(training)}, {made} {_duration(labelling)}, {len(evaluated)} "
         f"evaluations {_duration(evaluating)}"
-        + (f", {config.second_round.rounds} students {_duration(second)}" if second else "")
+        + (f", {students} student{'s' * (students > 1)} {_duration(second)}" if second else "")
     )
 
 
