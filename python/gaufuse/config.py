@@ -404,11 +404,15 @@ def validate(table: dict, name: str) -> Config:
     try:
         return Config.model_validate(table)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'configuration'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ValueError(f"{name}: {problems}") from None
+        raise ValueError(f"{name}: {problems_of(error, 'configuration')}") from None
+
+
+def problems_of(error: ValidationError, whole: str) -> str:
+    """All that is wrong, each with its place; what is wrong with the whole under that name."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}"
+        for problem in error.errors()
+    )
 
 
 def dump_config(config: Config) -> str:

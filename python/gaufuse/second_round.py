@@ -93,7 +93,7 @@ def train_student(
         order = torch.randperm(len(labels)).tolist()
         if not world.is_first:  # the same order, another dropout
             torch.manual_seed((seed + world.rank) * 1_000_003 + epoch)
-        total = torch.zeros((), dtype=torch.float64)
+        total = torch.zeros((), dtype=torch.float64, device=student.feature_mean.device)
         for step, (share, batch) in enumerate(batches(order), start=(epoch - 1) * steps):
             for group in optimizer.param_groups:
                 group["lr"] = second.learning_rate * _warm_cosine(
@@ -105,7 +105,7 @@ def train_student(
             (world.size * values.sum() / share.total).backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimizer.step()
-            total += values.detach().sum().double().cpu()
+            total += values.detach().sum()  # on the device: read once an epoch
         mean = float(world.sum(total)) / len(labels)
         if not math.isfinite(mean):
             raise RuntimeError(

@@ -50,6 +50,7 @@ from gaufuse.schedule import (
     value_at,
 )
 from gaufuse.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.student import TemporalStudent
 from gaufuse.training_step import TrainingStep, make_optimizer
 
 PHASES = {  # by the kind of target
@@ -424,7 +425,9 @@ class Trainer:
         info = self.dataset.info
         model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
         if state.training["students"]:
-            student = new_student(self.training, self.config, self.device)
+            # Its standardisation comes with its weights.
+            second = self.config.second_round
+            student = TemporalStudent(info.feature_dim, len(info.classes), second)
             model = FusedModels(model, student, self.config).eval()
         model.load_state_dict(state.model)
         return model.to(self.device)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from gaufuse.config import Section
+from gaufuse.config import Section, problems_of
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -144,11 +144,7 @@ def load_experiment(path: str | Path) -> Experiment:
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'experiment'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ValueError(f"{path}: {problems}") from None
+        raise ValueError(f"{path}: {problems_of(error, 'experiment')}") from None
 
 
 def cells_of(experiment: Experiment, only: Sequence[str] = ()) -> list[Cell]:
