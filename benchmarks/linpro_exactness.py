@@ -20,8 +20,8 @@ import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.files import write_json
-from gaufuse.report import ProgressLine
+from gaufuse.utils.console import ProgressLine
+from gaufuse.utils.files import write_json
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.cells import Component
 from gaufuse_ext.linpro.component import objective, residual, solve_component

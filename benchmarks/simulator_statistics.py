@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from gaufuse.benchmark.script import run_script
-from gaufuse.simulate import DATA_SEEDS, PROFILES
-from gaufuse.simulation.measure import measure, summarise
-from gaufuse.simulation.tables import TimelineTable, load_table
+from gaufuse.data.simulate import DATA_SEEDS, PROFILES
+from gaufuse.data.simulation.measure import measure, summarise
+from gaufuse.data.simulation.tables import TimelineTable, load_table
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth
 
 # name: what to call it, the file below GAUFUSE_DATA_ROOT, its subset (None: all of it)

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import gaufuse_ext as gx
-from gaufuse.dataset import Batch, VideoSubset, load_dataset
-from gaufuse.simulate import profile, simulate
+from gaufuse.data.dataset import Batch, VideoSubset, load_dataset
+from gaufuse.data.simulate import profile, simulate
 
 LEVELS = torch.linspace(0.1, 0.9, 20)  # thresholds, as shares of a sequence's peak
 

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch; see gaufuse/cli/__init__.py
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, settings
 import emulated_cuda
 import gaufuse_ext as gx
 from emulated_cuda import CannotBuild, Emulation
+
+# `benchmarks` is a package of the repository, not of the installation, which comes first.
+sys.path.append(str(Path(__file__).parents[1]))
 
 settings.register_profile(
     "gaufuse", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gaufuse.dataset import Dataset, load_dataset
+from gaufuse.data.dataset import Dataset, load_dataset
 from training_setups import TINY, tiny_dataset
 
 SECONDS = TINY.snippet_seconds

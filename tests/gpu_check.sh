@@ -35,6 +35,7 @@ for tool in memcheck racecheck initcheck synccheck; do
     "$python" -P tests/sanitizer_workload.py
 done
 step benchmarks "$python" -P benchmarks/kernels.py --json "$out/kernels.json"
-step training "$python" -P benchmarks/training.py --device cuda --json "$out/training.json" \
+cp -r benchmarks "$site"
+step training "$python" -P -m benchmarks.training --device cuda --json "$out/training.json" \
   --only literal step bf16 compile mixed memory labels
 exit $failed

@@ -12,8 +12,8 @@ import pytest
 import field_layouts as layouts
 import gaufuse_ext as gx
 from gaufuse.cli.main import main
-from gaufuse.dataset import Dataset, load_dataset
-from gaufuse.formats.clean import clean_annotation
+from gaufuse.data.dataset import Dataset, load_dataset
+from gaufuse.data.formats.clean import clean_annotation
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth
 from test_convert import assert_same, convert, refused, write_wtalc
 

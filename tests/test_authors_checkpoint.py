@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaufuse.authors_checkpoint import NAMES, build_model, load_authors_checkpoint, load_weights
 from gaufuse.cli.main import main
-from gaufuse.dataset import load_dataset
-from gaufuse.detect import detect
+from gaufuse.data.dataset import load_dataset
+from gaufuse.localization.detect import detect
+from gaufuse.model.weights import NAMES, build_model, load_authors_checkpoint, load_weights
 from training_setups import SHORT, TINY, short_config, tiny_dataset
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gaufuse.checkpoint import (
+from gaufuse.model.checkpoint import (
     Checkpoint,
     checkpoints_in,
     latest_checkpoint,
@@ -18,7 +18,7 @@ from gaufuse.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from gaufuse.run_folder import prepare_folder
+from gaufuse.training.run_folder import prepare_folder
 
 
 class Trap:

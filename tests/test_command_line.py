@@ -18,9 +18,9 @@ from gaufuse.cli import label
 from gaufuse.cli.main import COMMANDS, main
 from gaufuse.cli.train import find_config
 from gaufuse.config import load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.run_folder import locked
-from gaufuse.simulate import simulate
+from gaufuse.data.dataset import load_dataset
+from gaufuse.data.simulate import simulate
+from gaufuse.training.run_folder import locked
 from training_setups import SHORT, TINY, tiny_dataset
 
 

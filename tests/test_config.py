@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from gaufuse.config import dump_config, load_config, presets, validate
-from gaufuse.schedule import label_weight_at, refresh_index, target_at, value_at
+from gaufuse.training.schedule import label_weight_at, refresh_index, target_at, value_at
 
 
 @pytest.mark.parametrize("name", presets())

@@ -16,7 +16,7 @@ from rich.console import Console
 import gaufuse
 import gaufuse_ext
 from gaufuse.cli.main import main
-from gaufuse.report import UNCUT, make_console, map_table
+from gaufuse.utils.console import UNCUT, make_console, map_table
 from training_setups import tiny_dataset
 
 NAMES = ("Title [id].mp4", "[bold]loud[/bold]", "[/a]", "a :smile: b", "[red]", "\\[x]")

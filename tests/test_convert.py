@@ -13,9 +13,9 @@ import torch
 
 import field_layouts as layouts
 from gaufuse.cli.main import main
-from gaufuse.dataset import Dataset, load_dataset
-from gaufuse.formats.convert import resample
-from gaufuse.formats.pickled_arrays import PickledArrays
+from gaufuse.data.convert import resample
+from gaufuse.data.dataset import Dataset, load_dataset
+from gaufuse.data.formats.pickled_arrays import PickledArrays
 from training_setups import SHORT
 
 
@@ -393,7 +393,7 @@ def test_converted_data_is_trained_on_and_evaluated(source, dataset, tmp_path, o
 
 @pytest.mark.real_data
 def test_real_wtalc_annotations(data_root, tmp_path):
-    from gaufuse.wtalc import load_wtalc_annotations
+    from gaufuse.data.wtalc_annotations import load_wtalc_annotations
 
     folder = data_root / "thumos14" / "Thumos14reduced-Annotations"
     truth = load_wtalc_annotations(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gaufuse.dataset import cross_validated, load_dataset
+from gaufuse.data.dataset import cross_validated, load_dataset
 from training_setups import short_config, tiny_dataset
 
 

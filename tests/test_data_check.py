@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gaufuse.cli.main import main
-from gaufuse.dataset import load_dataset
+from gaufuse.data.dataset import load_dataset
 from training_setups import tiny_dataset
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gaufuse.dataset import load_dataset
+from gaufuse.data.dataset import load_dataset
 from training_setups import TINY, tiny_dataset
 
 

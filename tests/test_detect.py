@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 import gaufuse_ext as gx
-from gaufuse import detect as module
-from gaufuse.dataset import load_dataset
-from gaufuse.model import SnippetModel
-from gaufuse.postprocess import Groups
+from gaufuse.data.dataset import load_dataset
+from gaufuse.localization import detect as module
+from gaufuse.localization.instances import Groups
+from gaufuse.model.rskp import SnippetModel
 from training_setups import short_config, tiny_dataset
 
 SNIPPETS = [27.0, 207.0]  # of 0.64 s

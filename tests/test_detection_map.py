@@ -370,7 +370,7 @@ class TestRealData:
         assert m.counted_videos == 2
 
     def test_weak_proposals_thumos_protocol(self, data_root):
-        wtalc = pytest.importorskip("gaufuse.wtalc")
+        wtalc = pytest.importorskip("gaufuse.data.wtalc_annotations")
         folder = data_root / "thumos14"
         annotations = folder / "Thumos14reduced-Annotations"
         m = gx.detection_map(

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaufuse.checkpoint import latest_checkpoint, load_checkpoint
 from gaufuse.cli.main import main
-from gaufuse.distributed import World, _to_bytes
-from gaufuse.labels import LabelBank
+from gaufuse.labels.pseudo_labels import LabelBank
+from gaufuse.model.checkpoint import latest_checkpoint, load_checkpoint
+from gaufuse.utils.distributed import World, _to_bytes
 from training_setups import SHORT, tiny_dataset
 
 # Seven videos in steps of three: in the last step one of the two processes has no video.
@@ -144,7 +144,7 @@ def assert_close(one, two) -> None:
 
 FIRST_FAILS = """
 import sys, torch
-from gaufuse.distributed import joined
+from gaufuse.utils.distributed import joined
 def work():
     raise {error}
 with joined(torch.device("cpu"), 60) as world:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from gaufuse import dry_run
 from gaufuse.cli.main import main
-from gaufuse.online_labels import OnlineTeacher
-from gaufuse.training_step import TrainingStep
+from gaufuse.labels.online_teacher import OnlineTeacher
+from gaufuse.training import dry_run
+from gaufuse.training.step import TrainingStep
 from training_setups import SHORT, short_config, tiny_dataset
 
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]

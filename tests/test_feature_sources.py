@@ -14,9 +14,9 @@ import pytest
 
 import field_layouts as layouts
 from gaufuse.cli.main import main
-from gaufuse.dataset import Dataset, load_dataset
-from gaufuse.formats.csv_features import read_csv
-from gaufuse.formats.feature_files import ArrayLayout, read_features
+from gaufuse.data.dataset import Dataset, load_dataset
+from gaufuse.data.formats.csv_features import read_csv
+from gaufuse.data.formats.feature_files import ArrayLayout, read_features
 from test_convert import assert_same, convert, refused
 
 

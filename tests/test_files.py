@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaufuse.files import (
+from gaufuse.data.wtalc_annotations import load_wtalc_annotations
+from gaufuse.utils.files import (
     ensure_writable_folder,
     remove_leftovers,
     write_atomically,
     write_folder_atomically,
     write_json,
 )
-from gaufuse.safe_load import load_array
-from gaufuse.wtalc import load_wtalc_annotations
+from gaufuse.utils.safe_load import load_array
 
 
 class Trap:

@@ -17,13 +17,13 @@ from rich.console import Console
 
 from gaufuse.cli.main import main
 from gaufuse.config import dump_config, load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.labels import make_labels
-from gaufuse.model import SnippetModel
-from gaufuse.postprocess import class_activations
-from gaufuse.run_folder import prepare_folder
-from gaufuse.snippet_count import snippet_count
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.data.snippet_count import snippet_count
+from gaufuse.labels.pseudo_labels import make_labels
+from gaufuse.model.class_activations import class_activations
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.trainer import Trainer
 from training_setups import short_config, tiny_dataset
 
 CPU = torch.device("cpu")

@@ -12,14 +12,14 @@ import torch
 from rich.console import Console
 
 from gaufuse.config import load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.distributed import World
-from gaufuse.labels import label_batch, make_labels
-from gaufuse.model import SnippetModel
-from gaufuse.online_labels import OnlineTeacher
-from gaufuse.run_folder import prepare_folder
-from gaufuse.schedule import refresh_index
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.labels.online_teacher import OnlineTeacher
+from gaufuse.labels.pseudo_labels import label_batch, make_labels
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.schedule import refresh_index
+from gaufuse.training.trainer import Trainer
+from gaufuse.utils.distributed import World
 from training_setups import run_until, short_config, tiny_dataset
 
 CPU = torch.device("cpu")

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gaufuse.label_quality.methods import (
+from benchmarks.label_quality.methods import (
     Labelling,
     labels_of,
     maximum_of_covering,
     mean_of_covering,
     selections,
 )
-from gaufuse.label_quality.metrics import average_precision, calibration, measure
-from gaufuse.label_quality.sources import Group, Request, load_source, snippet_truth
+from benchmarks.label_quality.metrics import average_precision, calibration, measure
+from benchmarks.label_quality.sources import Group, Request, load_source, snippet_truth
 from gaufuse_ext.annotations import VideoAnnotation
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "label_quality.py"
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "benchmarks.label_quality"]
 
 
 def positives(*values: int) -> np.ndarray:
@@ -104,11 +105,11 @@ def test_selections_keep_an_instance(selection):
 
 def test_quick_run_on_simulated_data(tmp_path):
     report_file, plot = tmp_path / "report.json", tmp_path / "plot.png"
-    command = [sys.executable, str(SCRIPT), "--quick", "--source", "simulated"]
+    command = [*COMMAND, "--quick", "--source", "simulated"]
     command += ["--json", str(report_file)]
     if importlib.util.find_spec("matplotlib") is not None:
         command += ["--plot", str(plot)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "pooled AP" in done.stdout
     assert "source simulated" in done.stderr  # before anything slow
     assert plot.exists() == ("--plot" in command)
@@ -128,7 +129,8 @@ def test_quick_run_on_simulated_data(tmp_path):
         assert sum(row["snippets"] for row in method["calibration"]) == source["snippets"]
 
     again = subprocess.run(
-        [sys.executable, str(SCRIPT), "--read", str(report_file)],
+        [*COMMAND, "--read", str(report_file)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -137,8 +139,8 @@ def test_quick_run_on_simulated_data(tmp_path):
 
 
 def test_unwritable_report_is_refused_before_the_work(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--json", str(tmp_path / "none" / "report.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [*COMMAND, "--json", str(tmp_path / "none" / "report.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no such folder" in done.stderr
 

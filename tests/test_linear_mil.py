@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gaufuse.dataset import load_dataset
+from gaufuse.data.dataset import load_dataset
 from gaufuse.experiment import linear_mil
 from training_setups import tiny_dataset
 

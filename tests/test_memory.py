@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaufuse.memory import Candidates, ClassMemory
+from gaufuse.model.class_memory import Candidates, ClassMemory
 
 CLASSES, SIZE, DIM, K = 4, 2, 3, 5
 

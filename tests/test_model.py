@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gaufuse.losses import LossWeights, SnippetTarget, snippet_mean, step_losses, top_mean
-from gaufuse.model import SnippetModel
+from gaufuse.model.losses import LossWeights, SnippetTarget, snippet_mean, step_losses, top_mean
+from gaufuse.model.rskp import SnippetModel
 from training_setups import short_config
 
 LENGTHS = (5, 17, 1, 40)

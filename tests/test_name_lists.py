@@ -12,8 +12,8 @@ import field_layouts as layouts
 import gaufuse_ext as gx
 from gaufuse.cli.main import main
 from gaufuse.config import load_config
-from gaufuse.dataset import Dataset, load_dataset
-from gaufuse.name_lists import read_class_names, read_names, read_table
+from gaufuse.data.dataset import Dataset, load_dataset
+from gaufuse.utils.name_lists import read_class_names, read_names, read_table
 from gaufuse_ext.text import read_text
 from test_convert import convert, refused
 

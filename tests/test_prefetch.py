@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from gaufuse import dataset as dataset_module
-from gaufuse.dataset import load_dataset
-from gaufuse.prefetch import prefetch
+from gaufuse.data import dataset as dataset_module
+from gaufuse.data.dataset import load_dataset
+from gaufuse.data.prefetch import prefetch
 from training_setups import tiny_dataset
 
 

@@ -7,9 +7,9 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.config import InstancesConfig
-from gaufuse.label_pipeline import labels_of
-from gaufuse.postprocess import Groups, find_instances
-from gaufuse.pseudo_instances import inner_mean, pseudo_instances
+from gaufuse.labels.pipeline import labels_of
+from gaufuse.labels.pseudo_instances import inner_mean, pseudo_instances
+from gaufuse.localization.instances import Groups, find_instances
 from training_setups import short_config
 
 # One class of two videos; the second has five snippets and padding that must not be seen.
@@ -137,7 +137,7 @@ def test_nms_in_place_of_fusion_keeps_proposals_as_they_are():
         "labels.threshold_kind=range",
         "labels.thresholds=[0.1, 0.1, 0.9]",
     ).labels
-    from gaufuse.postprocess import find_proposals
+    from gaufuse.localization.instances import find_proposals
 
     proposals, found = find_proposals(GROUPS, config), find_instances(GROUPS, config, 0.1)
     for group in range(2):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from gaufuse.config import ReleaseQuirks, load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.detect import detect
-from gaufuse.evaluation import detection_score
-from gaufuse.labels import make_labels
-from gaufuse.memory import ClassMemory
-from gaufuse.model import SnippetModel
+from gaufuse.data.dataset import load_dataset
+from gaufuse.labels.pseudo_labels import make_labels
+from gaufuse.localization.detect import detect
+from gaufuse.localization.evaluation import detection_score
+from gaufuse.model.class_memory import ClassMemory
+from gaufuse.model.rskp import SnippetModel
 from test_memory import CLASSES, DIM, LABELS, SIZE, outputs
 from training_setups import short_config, tiny_dataset
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from gaufuse.checkpoint import checkpoints_in, load_checkpoint
+from gaufuse.model.checkpoint import checkpoints_in, load_checkpoint
 from training_setups import SHORT, tiny_dataset
 
 SETTINGS = [

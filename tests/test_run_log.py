@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from gaufuse.cli.main import main
-from gaufuse.run_folder import FILES, prepare_folder
-from gaufuse.run_log import RunLog
+from gaufuse.training.run_folder import FILES, prepare_folder
+from gaufuse.training.run_log import RunLog
 from training_setups import SHORT, tiny_dataset
 
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gaufuse.config import TargetPhase, load_config
-from gaufuse.labels import phase_target
-from gaufuse.schedule import scaled
+from gaufuse.labels.pseudo_labels import phase_target
+from gaufuse.training.schedule import scaled
 from training_setups import short_config
 
 LONG = ("schedule.epochs=7", "schedule.steps=[60, 100]")

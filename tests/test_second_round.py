@@ -9,20 +9,20 @@ import pytest
 import torch
 from rich.console import Console
 
-from gaufuse.authors_checkpoint import build_model, initialise, load_weights
-from gaufuse.checkpoint import checkpoints_in
-from gaufuse.dataset import load_dataset
-from gaufuse.detect import detect
-from gaufuse.distributed import World
-from gaufuse.evaluation import detection_score
-from gaufuse.fused_models import FusedModels
-from gaufuse.labels import ground_truth_labels
-from gaufuse.model import SnippetModel
-from gaufuse.postprocess import class_activations
-from gaufuse.run_folder import prepare_folder
-from gaufuse.second_round import new_student, student_config, student_epochs, train_student
-from gaufuse.student import TemporalStudent
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.labels.pseudo_labels import ground_truth_labels
+from gaufuse.localization.detect import detect
+from gaufuse.localization.evaluation import detection_score
+from gaufuse.model.checkpoint import checkpoints_in
+from gaufuse.model.class_activations import class_activations
+from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.temporal_student import TemporalStudent
+from gaufuse.model.weights import build_model, initialise, load_weights
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.training.trainer import Trainer
+from gaufuse.utils.distributed import World
 from training_setups import short_config, tiny_dataset
 
 CPU = torch.device("cpu")

@@ -11,14 +11,19 @@ import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse import trainer as trainer_module
-from gaufuse.checkpoint import checkpoints_in, load_checkpoint
 from gaufuse.config import SelectionConfig
-from gaufuse.dataset import load_dataset
-from gaufuse.detect import detect
-from gaufuse.evaluation import classification_map, selection_metric, split_off, validation_score
-from gaufuse.run_folder import prepare_folder
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.localization.detect import detect
+from gaufuse.localization.evaluation import (
+    classification_map,
+    selection_metric,
+    split_off,
+    validation_score,
+)
+from gaufuse.model.checkpoint import checkpoints_in, load_checkpoint
+from gaufuse.training import trainer as trainer_module
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.trainer import Trainer
 from training_setups import short_config, tiny_dataset
 
 CPU = torch.device("cpu")

@@ -17,12 +17,12 @@ import pytest
 
 from gaufuse.cli.main import main
 from gaufuse.config import load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.simulate import DATA_SEEDS, PROFILES, profile, simulate
-from gaufuse.simulation.appearance import STEPS, Appearance
-from gaufuse.simulation.measure import measure, summarise
-from gaufuse.simulation.tables import LEVELS, load_table
-from gaufuse.simulation.timelines import Timeline, partner
+from gaufuse.data.dataset import load_dataset
+from gaufuse.data.simulate import DATA_SEEDS, PROFILES, profile, simulate
+from gaufuse.data.simulation.appearance import STEPS, Appearance
+from gaufuse.data.simulation.measure import measure, summarise
+from gaufuse.data.simulation.tables import LEVELS, load_table
+from gaufuse.data.simulation.timelines import Timeline, partner
 from gaufuse_ext.annotations import VideoAnnotation
 from training_setups import TINY
 
@@ -142,7 +142,7 @@ def test_the_tables_are_those_of_the_real_annotations(tmp_path, data_root):
     )
     assert done.returncode == 0, done.stderr
     for name in ("thumos14", "activitynet13"):
-        packaged = resources.files("gaufuse.simulation").joinpath(f"{name}.toml").read_text()
+        packaged = resources.files("gaufuse.data.simulation").joinpath(f"{name}.toml").read_text()
         assert (tmp_path / f"{name}.toml").read_text() == packaged
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import field_layouts as layouts
-from gaufuse.checkpoint import read_evaluations
 from gaufuse.cli.main import main
-from gaufuse.dataset import load_dataset
-from gaufuse.formats.json_annotations import classes_by_id
-from gaufuse.wtalc import load_wtalc_annotations
+from gaufuse.data.dataset import load_dataset
+from gaufuse.data.formats.json_annotations import classes_by_id
+from gaufuse.data.wtalc_annotations import load_wtalc_annotations
+from gaufuse.model.checkpoint import read_evaluations
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, load_predictions
 from training_setups import tiny_dataset
 

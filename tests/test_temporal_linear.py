@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gaufuse.model import SnippetModel
-from gaufuse.temporal_linear import TemporalLinear
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.temporal_linear import TemporalLinear
 from training_setups import short_config
 
 LENGTHS = [7, 1, 12, 3]  # shorter and longer than the kernel reaches

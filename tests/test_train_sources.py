@@ -9,8 +9,8 @@ import pytest
 
 import field_layouts as layouts
 from gaufuse.cli.main import main
-from gaufuse.files import remove_folder
-from gaufuse.run_folder import locked
+from gaufuse.training.run_folder import locked
+from gaufuse.utils.files import remove_folder
 from training_setups import SHORT
 
 SETTINGS = [part for setting in SHORT for part in ("--set", setting)]

@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.checkpoint import latest_checkpoint, load_checkpoint
-from gaufuse.dataset import load_dataset
-from gaufuse.labels import LabelBank, make_labels
-from gaufuse.run_folder import prepare_folder
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.labels.pseudo_labels import LabelBank, make_labels
+from gaufuse.model.checkpoint import latest_checkpoint, load_checkpoint
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.trainer import Trainer
 from training_setups import run_until, short_config, tiny_dataset
 
 CPU = torch.device("cpu")

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaufuse.benchmark import training_inputs, training_labels, training_memory, training_steps
+from benchmarks.training import inputs, labels, memory, steps
 
 CPU = torch.device("cpu")
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "training.py"
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "benchmarks.training"]
 
 
 def test_rows_and_ratios():
-    rows = training_steps.measure_case("tiny", [9, 12], 16, ["literal", "step"], CPU)
+    rows = steps.measure_case("tiny", [9, 12], 16, ["literal", "step"], CPU)
     assert [row["way"] for row in rows] == ["floor", "literal", "step"]
     floor, literal, step = (row["seconds"] for row in rows)
     assert rows[2]["literal_over_it"] == pytest.approx(literal / step)
@@ -25,30 +26,30 @@ def test_rows_and_ratios():
 
 
 def test_labels_are_measured():
-    videos = training_inputs.RandomVideos(training_inputs.spread_lengths(10, 30, 12), 16)
-    figures = training_labels.measure_labels(videos, CPU, repeats=1)
+    videos = inputs.RandomVideos(inputs.spread_lengths(10, 30, 12), 16)
+    figures = labels.measure_labels(videos, CPU, repeats=1)
     assert figures["videos"] == 12
     shares = {(row["way"], row["label_precision"]): row for row in figures["ways"]}
-    assert len(shares) == 2 * (1 + len(training_labels.VISITS))
+    assert len(shares) == 2 * (1 + len(labels.VISITS))
     refresh = shares["refresh", "float32"]
     assert refresh["of_an_epoch"] == refresh["seconds"] / figures["epoch_seconds"]
 
 
 def test_a_steps_memory_grows_in_proportion_to_the_snippets():
-    rows = training_memory.measure_memory((4000, 8000, 16000), 64, CPU, ways=("step",))
+    rows = memory.measure_memory((4000, 8000, 16000), 64, CPU, ways=("step",))
     first, second = (row["bytes_a_snippet"] for row in rows[1:])
     assert second == pytest.approx(first, rel=0.05)
 
 
 def test_both_sides_make_the_same_update():
     """The release's sum of ten videos' gradients, and one batch: the same weights after it."""
-    case = training_steps.Case([9, 12, 5], 16, CPU)
+    case = steps.Case([9, 12, 5], 16, CPU)
     batch, target = case.batch, case.target
-    ours, theirs = (training_inputs.training_step(16, CPU, "model.dropout=0.0") for _ in range(2))
+    ours, theirs = (inputs.training_step(16, CPU, "model.dropout=0.0") for _ in range(2))
     for step in (ours, theirs):
-        step(batch, target, training_inputs.EPOCH)
+        step(batch, target, inputs.EPOCH)
     case.train_literally(theirs)
-    ours(batch, target, training_inputs.EPOCH)
+    ours(batch, target, inputs.EPOCH)
     for name, parameter in ours.model.named_parameters():
         expected = theirs.model.get_parameter(name)
         gradient = (parameter.grad - expected.grad).norm() / expected.grad.norm()
@@ -65,7 +66,7 @@ def test_both_sides_make_the_same_update():
 )
 def test_wrong_arguments_are_named(arguments, message):
     ended = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
     assert message in ended.stderr
@@ -74,6 +75,6 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_the_script_writes_json(tmp_path):
     path = tmp_path / "figures.json"
     arguments = ["--quick", "--only", "step", "--lengths", "12", "--json", str(path)]
-    subprocess.run([sys.executable, str(SCRIPT), *arguments], check=True, capture_output=True)
+    subprocess.run([*COMMAND, *arguments], cwd=ROOT, check=True, capture_output=True)
     report = json.loads(path.read_text())
     assert [row["way"] for row in report["steps"]] == ["floor", "step"]

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gaufuse.benchmark import literal_step
+from benchmarks.training import literal_step
 from gaufuse.config import Config
-from gaufuse.dataset import Batch
-from gaufuse.losses import LossWeights, SnippetTarget, step_losses
-from gaufuse.memory import ClassMemory
-from gaufuse.model import SnippetModel
-from gaufuse.snippets import ReluDropout, Snippets
-from gaufuse.training_step import TrainingStep
+from gaufuse.data.dataset import Batch
+from gaufuse.model.class_memory import ClassMemory
+from gaufuse.model.embedded_snippets import ReluDropout, Snippets
+from gaufuse.model.losses import LossWeights, SnippetTarget, step_losses
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.training.step import TrainingStep
 from training_setups import short_config
 
 LENGTHS = [12, 40, 8, 33]

@@ -11,12 +11,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from gaufuse import trainer as trainer_module
-from gaufuse.checkpoint import checkpoints_in, load_checkpoint
 from gaufuse.cli.main import main
-from gaufuse.dataset import load_dataset
-from gaufuse.run_folder import prepare_folder
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import load_dataset
+from gaufuse.model.checkpoint import checkpoints_in, load_checkpoint
+from gaufuse.training import trainer as trainer_module
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.trainer import Trainer
 from training_setups import SHORT, short_config, tiny_dataset
 
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]

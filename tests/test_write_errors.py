@@ -20,13 +20,18 @@ import numpy as np
 import pytest
 import torch
 
-from gaufuse import files
-from gaufuse.checkpoint import Checkpoint, save_checkpoint
 from gaufuse.cli.main import main
-from gaufuse.files import write_atomically, write_folder_atomically, write_in_folder, write_json
-from gaufuse.run_folder import prepare_folder
-from gaufuse.run_log import RunLog
-from gaufuse.write_error import WriteError
+from gaufuse.model.checkpoint import Checkpoint, save_checkpoint
+from gaufuse.training.run_folder import prepare_folder
+from gaufuse.training.run_log import RunLog
+from gaufuse.utils import files
+from gaufuse.utils.files import (
+    write_atomically,
+    write_folder_atomically,
+    write_in_folder,
+    write_json,
+)
+from gaufuse.utils.write_error import WriteError
 from training_setups import SHORT, tiny_dataset
 
 FULL = Path("/dev/full")
@@ -113,7 +118,7 @@ def test_a_checkpoint_on_a_full_disk(tmp_path, full_disk):
 def test_a_checkpoint_that_the_disk_has_no_room_for(tmp_path):
     code = """
 import sys, torch
-from gaufuse.checkpoint import Checkpoint, save_checkpoint
+from gaufuse.model.checkpoint import Checkpoint, save_checkpoint
 weights, training = ({"x": torch.zeros(int(n))} for n in sys.argv[2:])
 save_checkpoint(sys.argv[1], Checkpoint({}, ["a"], 2, 7, weights, [], training))
 """

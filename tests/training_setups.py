@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gaufuse.config import Config, load_config
-from gaufuse.simulate import SimulationSettings, simulate
-from gaufuse.trainer import Trainer
+from gaufuse.data.simulate import SimulationSettings, simulate
+from gaufuse.training.trainer import Trainer
 
 TINY = SimulationSettings(
     classes=3,

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from gaufuse_ext.reference.interval_membership import interval_membership
+from gaufuse_ext.ops.interval_membership import interval_membership
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def reduce_to_components(
     `interval_membership`."""
     if len(segments) == 0 or num_snippets == 0:
         return []
-    rows = interval_membership(segments, num_snippets, mode=mode)
+    rows = interval_membership(torch.from_numpy(segments), num_snippets, mode=mode).numpy()
     # Cut where any row changes; a cell then has one value in every row.
     changes = np.flatnonzero((rows[:, 1:] != rows[:, :-1]).any(axis=0)) + 1
     starts = np.concatenate([[0], changes])

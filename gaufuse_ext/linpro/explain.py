@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from gaufuse_ext.reference.interval_membership import interval_membership
+from gaufuse_ext.ops.interval_membership import interval_membership
 
 MET = 1e-6  # a confidence that is missed by no more counts as met
 
@@ -51,7 +52,7 @@ def find_conflicts(
     """
     if len(segments) == 0:
         return []
-    rows = interval_membership(segments, len(labels), mode=mode)
+    rows = interval_membership(torch.from_numpy(segments), len(labels), mode=mode).numpy()
     reached = rows @ labels
     touches = (rows != 0).astype(np.float64)
     meets = touches @ touches.T > 0

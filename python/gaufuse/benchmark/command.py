@@ -15,7 +15,7 @@ import torch
 from gaufuse.benchmark import operations, show
 from gaufuse.benchmark.runner import FULL, QUICK, Runner
 from gaufuse.benchmark.versions import ScalarLoops
-from gaufuse.files import write_json
+from gaufuse.utils.files import write_json
 from gaufuse_ext import build_info
 
 LINE_EVERY_SECONDS = 2.0

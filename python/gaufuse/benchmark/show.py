@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gaufuse.write_error import naming
+from gaufuse.utils.write_error import naming
 
 EXPLANATION = """\
 time: median of one call. per group: time / groups. moved: input read once and output written, a

@@ -97,12 +97,6 @@ class CudaTimer:
         return [start.elapsed_time(end) / 1e3 for start, end in zip(starts, ends, strict=True)]
 
 
-def wait_for(device: torch.device) -> None:
-    """Until the device has done what it was given; the CPU always has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     """Bytes that a call takes on a CUDA device beside what is there already; outputs count."""
     torch.cuda.synchronize(device)

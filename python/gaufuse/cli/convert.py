@@ -26,12 +26,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gaufuse import formats
-from gaufuse.formats.classes import with_classes
-from gaufuse.formats.convert import ConvertSettings, convert
-from gaufuse.formats.source import SourceOptions
-from gaufuse.name_lists import read_class_names, read_names, read_table
-from gaufuse.report import make_console
+from gaufuse.data import formats
+from gaufuse.data.convert import ConvertSettings, convert
+from gaufuse.data.formats.classes import with_classes
+from gaufuse.data.formats.source import SourceOptions
+from gaufuse.utils.console import make_console
+from gaufuse.utils.name_lists import read_class_names, read_names, read_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

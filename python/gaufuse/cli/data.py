@@ -16,9 +16,9 @@ import sys
 from rich.table import Table
 from rich.text import Text
 
-from gaufuse.data_check import DataReport, check_data
-from gaufuse.files import write_json
-from gaufuse.report import SlimTable, make_console
+from gaufuse.data.check import DataReport, check_data
+from gaufuse.utils.console import SlimTable, make_console
+from gaufuse.utils.files import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

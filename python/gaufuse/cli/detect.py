@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import argparse
 
-from gaufuse.authors_checkpoint import build_model, check_fits, load_weights
 from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import load_config
-from gaufuse.dataset import load_dataset
-from gaufuse.detect import detect
-from gaufuse.evaluation import detection_score, is_annotated
-from gaufuse.files import write_json
-from gaufuse.report import make_console
-from gaufuse.second_round import student_config
+from gaufuse.data.dataset import load_dataset
+from gaufuse.localization.detect import detect
+from gaufuse.localization.evaluation import detection_score, is_annotated
+from gaufuse.model.weights import build_model, check_fits, load_weights
+from gaufuse.training.second_round import student_config
+from gaufuse.utils.console import make_console
+from gaufuse.utils.files import write_json
 
 PRESET = "thumos14_release"
 

@@ -23,10 +23,10 @@ import sys
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.annotation_sources import load_any_ground_truth
 from gaufuse.cli.options import check_thresholds
-from gaufuse.files import write_json
-from gaufuse.report import make_console, map_table
+from gaufuse.data.ground_truth import load_any_ground_truth
+from gaufuse.utils.console import make_console, map_table
+from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import VideoAnnotation, choose_subset, load_predictions
 from gaufuse_ext.class_names import load_label_map, with_names
 from gaufuse_ext.detection_map import UNKNOWN_VIDEOS

@@ -35,9 +35,9 @@ from gaufuse.experiment.records import read_records
 from gaufuse.experiment.statistics import METHODS
 from gaufuse.experiment.summary import Summary, summarise, summary_json
 from gaufuse.experiment.tables import all_tables, rich_table
-from gaufuse.files import write_json, write_text
-from gaufuse.report import make_console
-from gaufuse.run_folder import locked
+from gaufuse.training.run_folder import locked
+from gaufuse.utils.console import make_console
+from gaufuse.utils.files import write_json, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,9 @@ from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.cli.options import add_fusion, fuse_groups
-from gaufuse.files import write_json
-from gaufuse.report import make_console
-from gaufuse.segment_groups import SegmentGroups, group_segments
+from gaufuse.localization.detection_groups import SegmentGroups, group_segments
+from gaufuse.utils.console import make_console
+from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import Segments, load_predictions
 from gaufuse_ext.class_names import few, load_label_map, with_names
 

@@ -12,7 +12,7 @@ import platform
 import torch
 from rich.table import Table
 
-from gaufuse.report import make_console
+from gaufuse.utils.console import make_console
 from gaufuse_ext import build_info
 
 

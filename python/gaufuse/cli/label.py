@@ -38,14 +38,19 @@ from gaufuse.cli.options import (
     parse_thresholds,
 )
 from gaufuse.config import Config, load_config
-from gaufuse.label_annotations import SNIPPET_SECONDS, LabelAnnotations
-from gaufuse.label_files import activation_files, check_output, read_activations, write_labels
-from gaufuse.label_pipeline import labels_of, temperature_at
-from gaufuse.name_lists import read_class_names
-from gaufuse.postprocess import Groups
-from gaufuse.report import ProgressLine, make_console
-from gaufuse.segment_groups import group_segments
-from gaufuse.video_names import check_safe_names
+from gaufuse.labels.label_files import (
+    activation_files,
+    check_output,
+    read_activations,
+    write_labels,
+)
+from gaufuse.labels.pipeline import labels_of, temperature_at
+from gaufuse.labels.video_classes import SNIPPET_SECONDS, LabelAnnotations
+from gaufuse.localization.detection_groups import group_segments
+from gaufuse.localization.instances import Groups
+from gaufuse.utils.console import ProgressLine, make_console
+from gaufuse.utils.name_lists import read_class_names
+from gaufuse.utils.video_names import check_safe_names
 from gaufuse_ext.annotations import Segments, load_predictions
 from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
 from gaufuse_ext.name_templates import by_own_names

@@ -20,7 +20,7 @@ from gaufuse.cli import (
     simulate,
     train,
 )
-from gaufuse.write_error import naming, naming_full_disks
+from gaufuse.utils.write_error import naming, naming_full_disks
 
 COMMANDS = (
     train,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from gaufuse.config import LinproConfig
-from gaufuse.segment_groups import SegmentGroups
+from gaufuse.localization.detection_groups import SegmentGroups
 from gaufuse_ext import build_info, fuse_segments, thresholds
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
 

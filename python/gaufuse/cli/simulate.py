@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import argparse
 
-from gaufuse.report import make_console
-from gaufuse.simulate import PROFILES, profile, simulate
+from gaufuse.data.simulate import PROFILES, profile, simulate
+from gaufuse.utils.console import make_console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

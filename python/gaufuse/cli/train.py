@@ -34,19 +34,19 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from gaufuse.authors_checkpoint import check_fits, initialise, load_weights
-from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.cli.convert import convert_with
 from gaufuse.cli.options import add_device, add_settings, pick_device
 from gaufuse.config import Config, load_config, presets
-from gaufuse.dataset import Dataset, cross_validated, load_dataset
-from gaufuse.distributed import World, joined, local_device
-from gaufuse.dry_run import dry_run
-from gaufuse.freed_memory import keep_freed_memory
-from gaufuse.report import make_console
-from gaufuse.run_folder import RunFolder, check_unused, locked, prepare_folder
-from gaufuse.schedule import scaled
-from gaufuse.trainer import Trainer
+from gaufuse.data.dataset import Dataset, cross_validated, load_dataset
+from gaufuse.model.checkpoint import latest_checkpoint
+from gaufuse.model.weights import check_fits, initialise, load_weights
+from gaufuse.training.dry_run import dry_run
+from gaufuse.training.run_folder import RunFolder, check_unused, locked, prepare_folder
+from gaufuse.training.schedule import scaled
+from gaufuse.training.trainer import Trainer
+from gaufuse.utils.console import make_console
+from gaufuse.utils.distributed import World, joined, local_device
+from gaufuse.utils.malloc import keep_freed_memory
 
 # The paper's own kind of data: I3D features of RGB and flow, and so few labels a video that a
 # softmax over classes, which shares one label out among them, is fair.

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gaufuse.checkpoint import latest_checkpoint
 from gaufuse.experiment import outcome, processes
 from gaufuse.experiment.definition import Cell
 from gaufuse.experiment.inputs import DataFolders, unset_variable
 from gaufuse.experiment.progress import CellProgress, typical_seconds
 from gaufuse.experiment.provenance import versions
 from gaufuse.experiment.records import append_record, identity_key, latest_by_identity
-from gaufuse.files import ensure_writable_folder, remove_folder
-from gaufuse.run_folder import RunFolder
+from gaufuse.model.checkpoint import latest_checkpoint
+from gaufuse.training.run_folder import RunFolder
+from gaufuse.utils.files import ensure_writable_folder, remove_folder
 
 POLL_SECONDS = 0.05
 

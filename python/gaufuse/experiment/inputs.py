@@ -11,10 +11,10 @@ from pathlib import Path
 
 from gaufuse.cli import simulate, train
 from gaufuse.config import load_config
-from gaufuse.dataset import find_annotations, load_dataset
+from gaufuse.data.dataset import find_annotations, load_dataset
 from gaufuse.experiment import linear_mil
 from gaufuse.experiment.definition import Cell
-from gaufuse.report import make_console
+from gaufuse.utils.console import make_console
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 import gaufuse_ext as gx
-from gaufuse.dataset import Batch, Dataset, VideoSubset, load_dataset
-from gaufuse.detect import Detections
-from gaufuse.files import ensure_writable_folder, write_json
+from gaufuse.data.dataset import Batch, Dataset, VideoSubset, load_dataset
+from gaufuse.localization.detect import Detections
+from gaufuse.utils.files import ensure_writable_folder, write_json
 
 BATCH = 10  # videos a step
 IOU_THRESHOLDS = (0.1, 0.1, 0.7)  # first, step, last

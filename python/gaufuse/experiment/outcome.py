@@ -10,7 +10,7 @@ from pathlib import Path
 import gaufuse
 from gaufuse.experiment.definition import Cell
 from gaufuse.experiment.inputs import settings_digest
-from gaufuse.run_folder import RunFolder
+from gaufuse.training.run_folder import RunFolder
 
 LAST_LINES = 15  # of the output of a run that failed
 MOST_REFRESHES = 12  # label statistics kept; a run with online labels has them every epoch

@@ -1,0 +1,145 @@
+"""How fast a training step is, beside the release's literal one and the embedding layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.training.inputs import CLASSES, EPOCH, RandomVideos, training_step
+from benchmarks.training.literal_step import literal_step
+from gaufuse.benchmark.timing import CpuTimer, CudaTimer
+from gaufuse.model.losses import SnippetTarget
+from gaufuse.training.schedule import loss_weights_at
+from gaufuse.training.step import TrainingStep
+
+WAYS = ("literal", "step", "bf16", "compile", "context")
+CONTEXT = 5  # snippets that the temporal convolution of "context" sees
+FLOORS = {"context": "context floor"}  # of the other ways: "floor"
+
+
+class Case:
+    """A model and one batch of ten videos."""
+
+    def __init__(self, lengths: list[int], feature_dim: int, device: torch.device):
+        self.device = device
+        self.videos = RandomVideos(lengths, feature_dim)
+        self.batch = self.videos.batch(list(range(len(lengths)))).to(device)
+        mask = self.batch.mask.unsqueeze(-1)
+        values = torch.rand(*self.batch.mask.shape, CLASSES, device=device)
+        self.target = SnippetTarget(values * mask, 0.0)
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        return {
+            "floor": self.floor(),
+            "context floor": self.floor(CONTEXT),
+            "literal": self.literal(),
+            "step": self.ours(),
+            "bf16": self.ours("training.precision=bf16"),
+            "compile": self.ours("training.compile=true"),
+            "context": self.ours(f"model.kernel={CONTEXT}"),
+        }
+
+    def ours(self, *overrides: str) -> Callable[[], object]:
+        def prepare() -> TrainingStep:
+            step = training_step(self.batch.features.shape[-1], self.device, *overrides)
+            step(self.batch, self.target, EPOCH)  # fills the memory
+            return step
+
+        return _lazily(prepare, lambda step: step(self.batch, self.target, EPOCH))
+
+    def literal(self) -> Callable[[], object]:
+        def prepare() -> TrainingStep:
+            step = training_step(self.batch.features.shape[-1], self.device)
+            step(self.batch, self.target, EPOCH)
+            return step
+
+        return _lazily(prepare, self.train_literally)
+
+    def train_literally(self, step: TrainingStep) -> None:
+        """What `step` would do on the batch, as the release does it: video by video. `step` has a
+        memory already, which stays as it is."""
+        batch = self.batch
+        rows, valid = step.memory.recall(batch.labels, batch.most_labels)
+        literal_step(
+            step.model,
+            step.optimizer,
+            [x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)],
+            batch.labels,
+            [row[own] for row, own in zip(rows, valid, strict=True)],
+            [x[:n] for x, n in zip(self.target.values, batch.sizes, strict=True)],
+            step.config,
+            loss_weights_at(step.config, EPOCH),
+        )
+
+    def floor(self, kernel: int = 1) -> Callable[[], object]:
+        """Forward and backward of Linear and ReLU on the snippets themselves, without padding; with
+        a kernel, on snippets that have their neighbours beside them already."""
+
+        def prepare() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+            features = torch.cat(
+                [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
+            )
+            dim = features.shape[1]
+            layer = torch.nn.Sequential(torch.nn.Linear(kernel * dim, dim), torch.nn.ReLU())
+            return layer.to(self.device), features.repeat(1, kernel), torch.rand_like(features)
+
+        def call(made: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
+            layer, features, gradient = made
+            layer.zero_grad(set_to_none=True)
+            layer(features).backward(gradient)
+
+        return _lazily(prepare, call)
+
+
+def measure_case(
+    name: str, lengths: list[int], feature_dim: int, ways: list[str], device: torch.device
+) -> list[dict]:
+    """One row a way. Ratios are over times of this run."""
+    timer = CpuTimer() if device.type == "cpu" else CudaTimer(device)
+    calls = Case(lengths, feature_dim, device).calls()
+    rows = []
+    floors = {FLOORS.get(way, "floor"): None for way in ways}
+    for way in [*floors, *ways]:
+        row = {"case": name, "way": way, "snippets": sum(lengths)}
+        try:
+            calls[way]()
+        except Exception as error:  # torch.compile without a compiler, whatever it raises then
+            if way != "compile":
+                raise
+            rows.append(row | {"skipped": f"{type(error).__name__}: {error}".splitlines()[0]})
+            continue
+        seconds = timer.measure(calls.pop(way), 1.0).fastest
+        rows.append(row | {"seconds": seconds, "videos_per_second": len(lengths) / seconds})
+    seconds = {row["way"]: row.get("seconds") for row in rows}
+    for row in rows:
+        if "seconds" in row:
+            own = row["way"] if row["way"] in floors else FLOORS.get(row["way"], "floor")
+            row["of_floor"] = row["seconds"] / seconds[own]
+            if seconds.get("literal"):
+                row["literal_over_it"] = seconds["literal"] / row["seconds"]
+    return rows
+
+
+def _lazily(prepare: Callable[[], object], call: Callable) -> Callable[[], object]:
+    made: list = []
+
+    def run() -> None:
+        if not made:
+            made.append(prepare())
+        call(made[0])
+
+    return run
+
+
+def show_step(row: dict) -> None:
+    start = f"{row['case']:18}{row['way']:14}"
+    if "skipped" in row:
+        print(f"{start} not here: {row['skipped']}", flush=True)
+        return
+    ratio = f"{row['literal_over_it']:.2f}" if "literal_over_it" in row else ""
+    print(
+        f"{start}{row['seconds']:9.4f}{row['videos_per_second']:11.1f}{ratio:>12}"
+        f"{row['of_floor']:10.2f}",
+        flush=True,
+    )

@@ -1,0 +1,69 @@
+"""ActionFormer and OpenTAD: JSON with fps and durations, features in a file per video.
+
+    SOURCE/thumos14.json, or SOURCE/annotations/*.json     database[video]: fps, duration, label_id
+    SOURCE/features/<video>.npy, .npz, .pt, .pkl           (T, D) or (D, T)
+
+--feat-stride is theirs: frames between snippets, so that a video's snippet has feat_stride / fps
+seconds. num_frames, the frames that a snippet looks at, does not change where it lies in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gaufuse.data.formats.feature_files import FeatureFolder
+from gaufuse.data.formats.json_annotations import (
+    classes_by_id,
+    feature_root,
+    find_json,
+    load_database,
+    require_json,
+)
+from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo, classes_of
+
+NAME = "opentad"
+
+
+def matches(path: Path, options: SourceOptions) -> bool:
+    file = find_json(path, options)
+    if file is None or not file.is_file():
+        return False
+    entries = load_database(file, options).entries
+    return any("fps" in entry for entry in entries.values())
+
+
+def open_source(path: Path, options: SourceOptions) -> Source:
+    file = require_json(path, options)
+    database = load_database(file, options)
+    annotations, entries = database.annotations, database.entries
+    folder = FeatureFolder(feature_root(path, options), options)
+    layout = folder.layout()
+    videos = [
+        SourceVideo(
+            name,
+            entry,
+            folder.reader(name, layout),
+            snippet_seconds(file, name, entries[name], options),
+        )
+        for name, entry in annotations.items()
+    ]
+    return Source(
+        NAME,
+        path,
+        videos,
+        classes_by_id(file, entries) or classes_of(annotations),
+        options.snippet_seconds,
+        features_alone=folder.without(annotations),
+        mended=database.mended,
+    )
+
+
+def snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
+    """None where the whole source has one, or a resampled video takes its share of the duration."""
+    if options.feat_stride is None:
+        return None
+    fps = options.fps or entry.get("fps")
+    if not isinstance(fps, int | float) or not 0.0 < fps < 1e6:
+        raise ValueError(f"{file}: video {name!r} has fps {fps!r}; say --fps")
+    return options.feat_stride / fps

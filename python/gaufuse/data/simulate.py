@@ -1,0 +1,143 @@
+"""Simulated data sets: untrimmed videos as snippet features, made from a seed.
+
+PROFILES names what there is; docs/simulator.md compares it with real annotations.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from pydantic import ValidationError
+
+from gaufuse.data.simulation.realistic import RealisticSettings
+from gaufuse.data.simulation.settings import SimulatedVideo
+from gaufuse.data.simulation.small import SimulationSettings
+from gaufuse.utils.files import ensure_writable_folder, write_atomically, write_json, write_text
+from gaufuse_ext.annotations import load_ground_truth
+
+Settings = SimulationSettings | RealisticSettings
+
+PROFILES: dict[str, Settings] = {
+    "thumos-like": RealisticSettings(),
+    "activitynet-like": RealisticSettings(annotations="activitynet13", longest_seconds=300.0),
+    "small": SimulationSettings(),
+}
+
+# One data set says little: what is claimed of a profile is claimed of these five, all of them.
+DATA_SEEDS = (0, 1, 2, 3, 4)
+
+
+def profile(name: str, overrides: list[str] | None = None) -> Settings:
+    """A profile's settings; overrides are "setting=value" with TOML values.
+
+    Raises:
+        ValueError: for an unknown profile or setting, with those that there are, and for values out
+            of range, naming each.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {name!r}")
+    settings = PROFILES[name]
+    changes = {}
+    for override in overrides or []:
+        key, equals, text = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise ValueError(f"an override must look like setting=value, got {override!r}")
+        if key not in asdict(settings):
+            known = ", ".join(asdict(settings))
+            raise ValueError(f"profile {name} has no setting {key!r}; it has {known}")
+        try:
+            changes[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key] = text  # a bare word is a string
+    try:
+        return replace(settings, **changes)
+    except ValidationError as error:
+        problems = (
+            ".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors()
+        )
+        raise ValueError(f"profile {name}: {'; '.join(problems)}") from None
+
+
+def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) -> None:
+    """Writes the data set to a folder: dataset.toml, train.toml, annotations.json, features/.
+
+    The same seed and settings give the same files. A simulated data set that is there is
+    replaced.
+
+    Args:
+        settings: of a `profile`; small's if left out.
+
+    Raises:
+        ValueError: for settings that no video fits, and for a folder with a data set of another
+            origin, which is left as it is.
+    """
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    settings = settings or PROFILES["small"]
+    before = _simulated_before(Path(root))
+    root = ensure_writable_folder(root)
+    features = ensure_writable_folder(root / "features")
+    (root / "dataset.toml").unlink(missing_ok=True)  # until all of it is there: written last
+    classes = [f"action_{c}" for c in range(settings.classes)]
+    database = {}
+    for video in settings.make_videos(seed):
+        if not np.isfinite(video.features).all():
+            raise ValueError(
+                f"features of {video.name} are too large for float16: lower the strengths (noise, "
+                "scene, context, instance_gain, power, ...)"
+            )
+        write_atomically(
+            features / f"{video.name}.npy",
+            lambda file, values=video.features: np.save(file, values),
+        )
+        database[video.name] = _annotations(video, classes, settings.snippet_seconds)
+    for name in before - database.keys():
+        (features / f"{name}.npy").unlink(missing_ok=True)
+    write_json(root / "annotations.json", {"version": "simulated", "database": database})
+    info = {
+        "name": f"{_kind(settings)}, seed {seed}",
+        "snippet_seconds": settings.snippet_seconds,
+        "feature_dim": settings.feature_dim,
+        "training_subset": "training",
+        "testing_subset": "testing",
+        "classes": classes,
+        "simulation": {"seed": seed, **asdict(settings)},
+    }
+    preset = "simulated" if isinstance(settings, SimulationSettings) else "context"
+    write_text(root / "train.toml", tomli_w.dumps({"base": preset, "data": {"root": "."}}))
+    write_text(root / "dataset.toml", tomli_w.dumps(info))
+
+
+def _simulated_before(root: Path) -> set[str]:
+    """The videos of the simulated data set in a folder, which the new one replaces."""
+    if not (root / "dataset.toml").exists():
+        return set()
+    try:
+        simulated = "simulation" in tomllib.loads((root / "dataset.toml").read_text())
+    except (ValueError, OSError):
+        simulated = False
+    if not simulated:
+        raise ValueError(f"{root} holds a data set that was not simulated: name another folder")
+    annotations = root / "annotations.json"
+    return set(load_ground_truth(annotations)) if annotations.exists() else set()
+
+
+def _annotations(video: SimulatedVideo, classes: list[str], snippet_seconds: float) -> dict:
+    return {
+        "subset": video.subset,
+        "duration": round(len(video.features) * snippet_seconds, 3),
+        "annotations": [
+            {"segment": [round(float(t), 3) for t in segment], "label": classes[label]}
+            for segment, label in zip(video.segments, video.classes, strict=True)
+        ],
+    }
+
+
+def _kind(settings: Settings) -> str:
+    if isinstance(settings, SimulationSettings):
+        return "simulated"
+    return f"simulated like {settings.annotations}"

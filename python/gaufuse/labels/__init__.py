@@ -1,0 +1,1 @@
+"""From activations to snippet labels: pseudo labels, delta labels, an online teacher."""

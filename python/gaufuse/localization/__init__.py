@@ -1,0 +1,1 @@
+"""From class activations to instances, detections and their mAP."""

@@ -1,0 +1,1 @@
+"""RSKP and what it is made of; checkpoints and weights."""

@@ -1,0 +1,275 @@
+"""Weights that were not trained here: the authors' state dicts, for evaluation and fine-tuning.
+
+A .pkl or .pth with mu, ac_center, fg_center, feature_embedding.0.weight and .bias (perhaps behind
+`module.`, perhaps in a dict under `state_dict` or the like), read without trust: torch files by
+weights_only, plain pickles by an unpickler that can rebuild tensors and nothing else.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gaufuse.config import Config, validate
+from gaufuse.model.checkpoint import load_checkpoint
+from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.temporal_student import TemporalStudent
+
+NAMES = (
+    "mu",
+    "ac_center",
+    "fg_center",
+    "feature_embedding.0.weight",
+    "feature_embedding.0.bias",
+)
+BASE, STUDENT = "base.", "student."  # prefixes in the state dict of FusedModels
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weights, and what they say about themselves."""
+
+    path: Path
+    model: dict[str, torch.Tensor]  # all of SnippetModel's names, or of FusedModels'
+    config: Config | None  # of our own checkpoints
+    classes: list[str] | None
+
+    @property
+    def feature_dim(self) -> int:
+        return len(self.base["feature_mean"])
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.base["ac_center"]) - 1
+
+    @property
+    def has_student(self) -> bool:
+        """Whether they are of a second round: base model and student."""
+        return any(name.startswith(STUDENT) for name in self.model)
+
+    @property
+    def base(self) -> dict[str, torch.Tensor]:
+        """The base model's, under SnippetModel's names."""
+        return base_weights(self.model)
+
+
+def load_weights(path: str | Path) -> Weights:
+    """Our own checkpoint's folder, or a file of the authors'.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong.
+    """
+    path = Path(path)
+    if path.is_dir():
+        checkpoint = load_checkpoint(path, training=False)
+        config = validate(checkpoint.config, str(path))
+        base = _check(path, base_weights(checkpoint.model))
+        weights = Weights(path, checkpoint.model, config, checkpoint.classes)
+        return weights if weights.has_student else replace(weights, model=base)
+    return Weights(path, load_authors_checkpoint(path), None, None)
+
+
+def load_authors_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state dict (float32, on the CPU) under our model's names: feature_mean and feature_scale,
+    which the authors do not have, are 0 and 1.
+
+    Raises:
+        FileNotFoundError, ValueError: with the path and what is wrong.
+    """
+    path = Path(path)
+    state = _unwrap(_read(path), path)
+    return _check(path, {name: state[name] for name in NAMES})
+
+
+def base_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of the base model under its own names, of a state dict of it or of FusedModels."""
+    if not any(name.startswith(STUDENT) for name in state):
+        return state
+    own = {name: value for name, value in state.items() if name.startswith(BASE)}
+    return {name.removeprefix(BASE): value for name, value in own.items()}
+
+
+def build_model(weights: Weights, config: Config) -> SnippetModel | FusedModels:
+    """A model of the shapes of the weights; the rest of its settings is the configuration's.
+
+    Raises:
+        ValueError: a student's weights do not fit the configuration.
+    """
+    base = _build_base(weights, config)
+    if not weights.has_student:
+        return base
+    student = TemporalStudent(weights.feature_dim, weights.num_classes, config.second_round)
+    model = FusedModels(base, student, config)
+    try:
+        model.load_state_dict(weights.model)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{weights.path} does not fit the configuration's [second_round]: {error}"
+        ) from None
+    return model.eval()
+
+
+def _build_base(weights: Weights, config: Config) -> SnippetModel:
+    state = weights.base
+    mu = state["mu"]
+    kernel = state["feature_embedding.0.weight"].shape[1] // weights.feature_dim
+    shaped = config.model.model_copy(
+        update={"embedding_dim": mu.shape[1], "representatives": mu.shape[0], "kernel": kernel}
+    )
+    model = SnippetModel(weights.feature_dim, weights.num_classes, shaped)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def check_fits(weights: Weights, feature_dim: int, classes: list[str]) -> None:
+    """Whether weights are for a data set of such features and classes.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if weights.feature_dim != feature_dim:
+        raise ValueError(
+            f"{weights.path} takes features of {weights.feature_dim} dimensions, the data set's "
+            f"have {feature_dim}"
+        )
+    if weights.num_classes != len(classes):
+        raise ValueError(
+            f"{weights.path} tells {weights.num_classes} classes apart, the data set has "
+            f"{len(classes)}"
+        )
+    if weights.classes is not None and weights.classes != classes:
+        raise ValueError(f"{weights.path} was trained on other classes, or in another order")
+
+
+def initialise(model: SnippetModel, weights: Weights) -> None:
+    """Starts a model from weights.
+
+    Raises:
+        ValueError: a shape differs from the configuration's.
+    """
+    state = weights.base
+    for name, own in model.state_dict().items():
+        if own.shape != state[name].shape:
+            raise ValueError(
+                f"{weights.path}: {name} has shape {tuple(state[name].shape)}, the "
+                f"configuration wants {tuple(own.shape)} (model.embedding_dim, "
+                "model.kernel and model.representatives)"
+            )
+    model.load_state_dict(state)
+
+
+def _read(path: Path) -> object:
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except Exception as torch_error:  # not torch's: perhaps a plain pickle
+        try:
+            with path.open("rb") as file:
+                value = _TensorUnpickler(file, encoding="latin1").load()
+            if not isinstance(value, dict):
+                raise ValueError(f"it holds {type(value).__name__}")
+            return value
+        except Exception as error:  # whatever the bytes of a broken file lead to
+            raise ValueError(
+                f"{path} is not a readable checkpoint (as a torch file: "
+                f"{str(torch_error).splitlines()[0]}; as a pickle: {error})"
+            ) from None
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """State dicts that were pickled as they are: tensors on storages, in dicts."""
+
+    def find_class(self, module: str, name: str) -> object:
+        allowed = {
+            ("collections", "OrderedDict"): collections.OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            ("torch.storage", "_load_from_bytes"): _load_storage,
+            ("_codecs", "encode"): _encode,
+        }
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"refused to load {module}.{name}")
+        return allowed[module, name]
+
+
+def _rebuild_parameter(data: object, requires_grad: object, hooks: object) -> nn.Parameter:
+    if not isinstance(data, torch.Tensor):
+        raise pickle.UnpicklingError("a parameter that is not a tensor")
+    return nn.Parameter(data, requires_grad=False)
+
+
+def _encode(text: object, encoding: object) -> bytes:
+    """Bytes, as Python 3 writes them in an old protocol."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _load_storage(data: object) -> object:
+    if isinstance(data, str):  # Python 2's
+        data = data.encode("latin1")
+    if not isinstance(data, bytes):
+        raise pickle.UnpicklingError("a storage that is not bytes")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _unwrap(value: object, path: Path) -> dict[str, torch.Tensor]:
+    for _ in range(3):
+        if not isinstance(value, dict):
+            break
+        state = {str(name).removeprefix("module."): tensor for name, tensor in value.items()}
+        if set(NAMES) <= set(state):
+            return state
+        inner = next((name for name in WRAPPERS if isinstance(state.get(name), dict)), None)
+        if inner is None:
+            absent = [name for name in NAMES if name not in state]
+            raise ValueError(f"{path} has no {', '.join(absent)}: it is not of this model")
+        value = state[inner]
+    raise ValueError(f"{path} holds {type(value).__name__}, not a state dict")
+
+
+def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    absent = [name for name in NAMES if not isinstance(state.get(name), torch.Tensor)]
+    if absent:
+        raise ValueError(f"{path} has no tensor {', '.join(absent)}: it is not of this model")
+    state = {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
+    weight, mu, centers = state[NAMES[3]], state["mu"], state["ac_center"]
+    if weight.ndim != 2 or mu.ndim != 2 or centers.ndim != 2 or len(centers) < 2:
+        raise ValueError(f"{path}: mu, ac_center and {NAMES[3]} must be matrices")
+    dim, columns = weight.shape
+    feature_dim = len(state.setdefault("feature_mean", torch.zeros(columns)))
+    state.setdefault("feature_scale", torch.ones(feature_dim))
+    if not feature_dim or columns % feature_dim:
+        raise ValueError(
+            f"{path}: {NAMES[3]} must have a block of {feature_dim} columns (feature_mean) for "
+            f"each snippet that the kernel sees, got {columns} columns"
+        )
+    wanted = {
+        "mu": (len(mu), dim),
+        "ac_center": (len(centers), dim),
+        "fg_center": (1, dim),
+        NAMES[4]: (dim,),
+        "feature_mean": (feature_dim,),
+        "feature_scale": (feature_dim,),
+    }
+    for name, shape in wanted.items():
+        if tuple(state[name].shape) != shape:
+            raise ValueError(
+                f"{path}: {name} must have shape {shape} beside an embedding of "
+                f"{tuple(weight.shape)}, got {tuple(state[name].shape)}"
+            )
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{path}: {name} has NaN or infinite values")
+    return state

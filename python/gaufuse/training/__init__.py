@@ -1,0 +1,1 @@
+"""The training loop: steps, schedule, second round, what a run leaves behind."""

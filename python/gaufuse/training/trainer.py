@@ -1,0 +1,509 @@
+"""The training loop: base phase, label refreshes, labels, delta labels (method sections 2, 5)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from gaufuse.config import Config, TargetPhase, dump_config
+from gaufuse.data.dataset import Batch, Dataset
+from gaufuse.labels.online_teacher import OnlineTeacher
+from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels
+from gaufuse.localization.detect import Detections, detect
+from gaufuse.localization.evaluation import (
+    detection_score,
+    iou_thresholds,
+    is_annotated,
+    selection_metric,
+    split_off,
+    validation_score,
+)
+from gaufuse.model.checkpoint import (
+    Checkpoint,
+    checkpoints_in,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    replace_evaluations,
+    save_checkpoint,
+)
+from gaufuse.model.class_memory import Candidates, ClassMemory
+from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.losses import SnippetTarget
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.temporal_student import TemporalStudent
+from gaufuse.training.divergence import not_finite
+from gaufuse.training.run_folder import RunFolder, describe_run
+from gaufuse.training.run_log import RunLog
+from gaufuse.training.schedule import (
+    phase_ends,
+    refresh_index,
+    target_at,
+    value_at,
+)
+from gaufuse.training.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.training.step import TrainingStep, make_optimizer
+from gaufuse.utils.console import ProgressLine, map_table
+from gaufuse.utils.distributed import Share, World
+from gaufuse.utils.files import write_json, write_text
+
+PHASES = {  # by the kind of target
+    "none": "base model",
+    "labels": "pseudo labels",
+    "delta": "delta labels",
+    "labels+delta": "delta labels",
+}
+
+
+class Trainer:
+    """One run. Construct it, then `run()`; `resume()` before that goes on from a checkpoint.
+
+    Random numbers are drawn from the seed and the epoch alone, so a resumed run repeats what an
+    uninterrupted one does.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: Config,
+        folder: RunFolder,
+        device: torch.device,
+        console: Console,
+        world: World | None = None,
+    ):
+        self.dataset = dataset
+        self.world = world or World()
+        self.training, self.testing = dataset.training, dataset.testing
+        for subset in (self.training, self.testing):
+            subset.prepare(config.data.workers, device)
+        self.validation = None  # training videos that only choose the epoch
+        if config.selection.by == "validation":
+            self.training, self.validation = split_off(self.training, config.selection)
+        if config.selection.by == "test" and not is_annotated(self.testing):
+            raise ValueError(
+                'selection.by = "test": no test video has annotations; say "last" or "validation"'
+            )
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.console = console
+        torch.manual_seed(config.seed)
+        info = dataset.info
+        self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
+        if config.data.standardize:
+            self.model.standardize(*self.training.standardizer())
+        self.optimizer = make_optimizer(self.model, config)
+        dim = self.model.mu.shape[1]
+        self.memory = ClassMemory(
+            len(info.classes),
+            config.memory.size,
+            dim,
+            device,
+            config.release_quirks.memory_of_first_class,
+        )
+        self.labels = LabelBank()
+        self.teacher = OnlineTeacher(config)
+        self.step = TrainingStep(self.model, self.optimizer, self.memory, config, self.world)
+        self.epoch = 0
+        self.evaluations: list[dict] = []
+        self._students = 0  # of the second round that are trained; the model is then the last one
+        self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
+        self._saved_at = time.monotonic()
+        self._log: RunLog | None = None  # while it runs
+
+    def resume(self) -> None:
+        """Goes on from the folder's latest checkpoint.
+
+        Raises:
+            FileNotFoundError, ValueError: there is none, or it is of another configuration.
+        """
+        path = latest_checkpoint(self.folder.checkpoints)
+        if path is None:
+            raise FileNotFoundError(f"{self.folder.checkpoints} holds no checkpoint to go on from")
+        state = load_checkpoint(path)
+        if _but_root(state.config) != _but_root(self.config.model_dump(mode="json")):
+            raise ValueError(
+                f"{path} was made with another configuration ({self.folder.config}); resume with "
+                "that one, or train into another folder"
+            )
+        if state.classes != self.dataset.info.classes:
+            raise ValueError(f"{path} was trained on other classes")
+        self._load_training_state(state)
+
+    def run(self) -> dict:
+        """Trains to the last epoch and returns what metrics.json holds."""
+        config = self.config
+        started = time.monotonic()
+        self._saved_at = started
+        self.world.first_does(self._describe)
+        ends = phase_ends(config)
+        with RunLog(
+            self.folder if self.world.is_first else None,
+            self.epoch,
+            self.console,
+            [entry["epoch"] for entry in self.evaluations],
+        ) as self._log:
+            self._evaluate_if_cut_off(ends)
+            self._train_model(ends)
+            for student in range(self._students, config.second_round.rounds):
+                self._train_student(student)
+        metrics = self._write_results()
+        if is_annotated(self.testing):
+            self.console.print(map_table(self._table(), metrics["iou_thresholds"]))
+        self.console.print(
+            f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoints and log in "
+            f"{self.folder.root}",
+            soft_wrap=True,
+        )
+        return metrics
+
+    def _describe(self) -> None:
+        write_text(self.folder.config, dump_config(self.config))
+        subsets = {"training": self.training, "testing": self.testing}
+        if self.validation is not None:
+            subsets["validation"] = self.validation
+        describe_run(self.folder, self.device, subsets, self.epoch, self.world)
+
+    def _train_model(self, phase_ends: set[int]) -> None:
+        epochs = self.config.schedule.epochs
+        with ProgressLine(self.console, "training", epochs, self.epoch) as progress:
+            while self.epoch < epochs:
+                self.epoch += 1
+                losses = self._train_epoch()
+                self._after_epoch(phase_ends)
+                shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+                progress.advance(shown)
+
+    # One epoch
+
+    def _train_epoch(self) -> dict[str, float]:
+        config, epoch = self.config, self.epoch
+        torch.manual_seed(config.seed * 1_000_003 + epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = value_at(config.optimizer.learning_rate, epoch)
+        self.model.train()
+        started = time.monotonic()
+        order = torch.randperm(len(self.training)).tolist()
+        if not self.world.is_first:  # the same order, another dropout
+            torch.manual_seed((config.seed + self.world.rank) * 1_000_003 + epoch)
+        totals: dict[str, torch.Tensor] = {}
+        phase = target_at(config, epoch)
+        for share, batch in self._shares(order):
+            target = self._target(share, batch, phase)
+            for name, loss in self.step(batch, target, epoch, share).items():
+                totals[name] = totals.get(name, 0.0) + loss.detach().sum()
+            if self.teacher.model is not None:
+                self.teacher.follow(self.model)
+        summed = self.world.sum(torch.stack(list(totals.values())).double()).tolist()
+        losses = {name: total / len(order) for name, total in zip(totals, summed, strict=True)}
+        if not all(map(math.isfinite, losses.values())):
+            raise RuntimeError(not_finite(epoch, losses, self.training, self.folder.checkpoints))
+        self._log.write(epoch, "losses", losses)
+        seconds = time.monotonic() - started
+        self._log.scalars(
+            epoch, "time", {"epoch_seconds": seconds, "videos_per_second": len(order) / seconds}
+        )
+        return losses
+
+    def _target(self, share: Share, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
+        if share.count == 0 and phase.kind != "none":
+            # The step has no video for this process: what stands in for one does not count.
+            classes = batch.labels.shape[1]
+            return SnippetTarget(batch.features.new_zeros(*batch.mask.shape, classes), 0.0)
+        source = self.teacher if self.config.schedule.policy == "online" else self.labels
+        return source.target(batch, phase)
+
+    def _shares(self, videos: list[int]) -> Iterator[tuple[Share, Batch]]:
+        """This process's share of each step, and its videos on the device."""
+        shares = list(self.world.steps(videos, self.config.data.batch_size))
+        batches = self.training.batches_of([share.videos for share in shares])
+        for share, batch in zip(shares, batches, strict=True):
+            yield share, batch.to(self.device)
+
+    def _after_epoch(self, phase_ends: set[int]) -> None:
+        config, epoch = self.config, self.epoch
+        if epoch == config.memory.start:
+            self._fill_memory()
+        refresh = refresh_index(config, epoch)
+        if refresh is not None:
+            self._refresh_labels(refresh)
+        if config.schedule.policy == "online":
+            self._after_online_epoch()
+        evaluated = self._evaluation_is_due(phase_ends)
+        if self.world.is_first and (evaluated or self._checkpoint_is_due()):
+            self._save()
+        if evaluated:
+            self._evaluate()
+
+    def _evaluation_is_due(self, phase_ends: set[int]) -> bool:
+        every = self.config.schedule.evaluate_every
+        periodic = every > 0 and self.epoch % every == 0
+        return self.epoch in phase_ends or periodic or self._students > 0
+
+    def _checkpoint_is_due(self) -> bool:
+        schedule = self.config.schedule
+        minutes = (time.monotonic() - self._saved_at) / 60.0
+        return self.epoch % schedule.checkpoint_every == 0 or (
+            0.0 < schedule.checkpoint_minutes <= minutes
+        )
+
+    @torch.no_grad()
+    def _fill_memory(self) -> None:
+        self.model.eval()
+        videos = list(range(len(self.training)))
+        for share, batch in self._shares(videos):
+            outputs = self.model(batch.features, batch.mask, lengths=batch.sizes, classwise=False)
+            self.step.remember(Candidates.of(outputs), batch.labels, share)
+
+    def _refresh_labels(self, refresh: int) -> None:
+        labels, statistics = make_labels(
+            self.model,
+            self.training,
+            self.config,
+            refresh,
+            self.device,
+            self.labels.current,
+            self.world,
+        )
+        self.labels.replace(labels)
+        self.memory.clear()
+        self._report_labels(f"labels {refresh + 1}", statistics)
+
+    def _after_online_epoch(self) -> None:
+        if self.epoch == self.config.schedule.base_epochs:
+            self.teacher.start(self.model)
+            self.memory.clear()  # as at any first labels
+        elif target_at(self.config, self.epoch).kind != "none":
+            self._report_labels("online labels", self.teacher.end_epoch(self.world))
+
+    def _report_labels(
+        self, name: str, statistics: LabelStatistics, epoch: int | None = None
+    ) -> None:
+        """epoch: what the record is of; this one by default."""
+        self._log.write(epoch or self.epoch, "refresh", asdict(statistics))
+        self.console.print(
+            f"epoch {self.epoch}: {name}: coverage {statistics.coverage:.1%}, "
+            f"confidence {statistics.confidence:.3f}, change {statistics.change:.4f}, "
+            f"{statistics.instances:.1f} instances a class and video, "
+            f"LinPro residual {statistics.residual:.4f} an instance, "
+            f"{statistics.relaxed} relaxed",
+            soft_wrap=True,
+        )
+
+    # The second round
+
+    def _train_student(self, student: int) -> None:
+        """On the labels that the model makes now; base model and student take its place."""
+        config, first = self.config, self.epoch
+        labels = self._student_labels(student)
+        torch.manual_seed(config.seed * 1_000_003 + first)
+        new = new_student(self.training, config, self.device)
+        epochs = student_epochs(config, len(labels))
+        with ProgressLine(self.console, f"student {student + 1}", epochs) as progress:
+
+            def after_epoch(epoch: int, loss: float) -> None:
+                self._log.write(first + epoch, "losses", {"student": loss})
+                progress.advance(f"loss {loss:.3g}")
+
+            seed = config.seed * 100 + student
+            train_student(new, labels, self._shares, config, seed, self.world, after_epoch)
+        base = self.model if student == 0 else self.model.base
+        self.model = FusedModels(base, new, config).eval()
+        self._students, self.epoch = student + 1, first + epochs
+        if self.world.is_first:
+            self._save()
+        self._evaluate()
+
+    def _student_labels(self, student: int) -> list[torch.Tensor]:
+        labels, statistics = make_labels(
+            self.model,
+            self.training,
+            self._path,
+            len(self.config.schedule.refreshes),
+            self.device,
+            self.labels.current,
+            self.world,
+        )
+        self._report_labels(f"labels of student {student + 1}", statistics, self.epoch + 1)
+        self.labels.replace(labels)
+        return labels
+
+    # Evaluation and files
+
+    @property
+    def _path(self) -> Config:
+        """How activations of the model as it is now become labels and detections."""
+        return self._path_of(self._students)
+
+    def _path_of(self, students: int) -> Config:
+        return student_config(self.config) if students else self.config
+
+    def _evaluate(self) -> None:
+        detections = detect(self.model, self.testing, self._path, self.device, self.world)
+        entry: dict[str, Any] = {
+            "epoch": self.epoch,
+            "phase": self._phase(self.epoch),
+            "map": None,
+            "average_map": None,
+        }
+        note = "no mAP, since no test video has annotations"
+        if is_annotated(self.testing):
+            score = detection_score(detections, self.testing, self.config)
+            entry |= {"map": score.map, "average_map": score.average_map}
+            note = f"average mAP {score.average_map:.2f}"
+        if self.validation is not None:
+            entry["validation"] = validation_score(
+                self.model, self.validation, self._path, self.device, self.world
+            )
+            metric = selection_metric(self.config.selection, self.validation)
+            note += f", {metric} mAP of the validation videos {entry['validation']:.2f}"
+        self.evaluations.append(entry)
+        self._detections = (self.epoch, detections)
+        self._log.write(self.epoch, "evaluation", {k: v for k, v in entry.items() if k != "epoch"})
+        self.console.print(f"epoch {self.epoch}: {note}", soft_wrap=True)
+        if self.world.is_first:
+            self._log.sync()
+            replace_evaluations(
+                checkpoints_in(self.folder.checkpoints)[self.epoch], self.evaluations
+            )
+            self._prune()
+
+    def _evaluate_if_cut_off(self, phase_ends: set[int]) -> None:
+        """A checkpoint is there before its epoch is evaluated: a run may have ended between."""
+        done = {entry["epoch"] for entry in self.evaluations}
+        if self.epoch and self.epoch not in done and self._evaluation_is_due(phase_ends):
+            self._evaluate()
+
+    def _chosen(self) -> dict:
+        """The evaluation of the epoch that is the run's result so far."""
+        by = self.config.selection.by
+        if by == "last":
+            return self.evaluations[-1]
+        key = "validation" if by == "validation" else "average_map"
+        return max(self.evaluations, key=lambda entry: entry[key])  # of equal ones the first
+
+    def _write_results(self) -> dict:
+        config, chosen = self.config, self._chosen()
+        base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
+        metrics = {
+            "map": chosen["map"],
+            "average_map": chosen["average_map"],
+            "iou_thresholds": list(iou_thresholds(config.evaluation)),
+            "base_map": base["map"],
+            "base_average_map": base["average_map"],
+            "protocol": config.evaluation.protocol,
+            "epochs": self.epoch,
+            "chosen_epoch": chosen["epoch"],
+            "chosen_by": config.selection.by,
+            "evaluations": self.evaluations,
+        }
+        results = self._detections_after(chosen["epoch"])
+
+        def write() -> None:
+            write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
+            write_json(self.folder.metrics, metrics)  # last: it says that the run has ended
+
+        self.world.first_does(write)
+        return metrics
+
+    def _detections_after(self, epoch: int) -> Detections:
+        if self._detections is not None and self._detections[0] == epoch:
+            return self._detections[1]
+        model, path = self.model, self._path
+        if epoch != self.epoch:
+            state = load_checkpoint(checkpoints_in(self.folder.checkpoints)[epoch])
+            model, path = self._model_of(state), self._path_of(state.training["students"])
+        return detect(model, self.testing, path, self.device, self.world)
+
+    def _model_of(self, state: Checkpoint) -> SnippetModel | FusedModels:
+        info = self.dataset.info
+        model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
+        if state.training["students"]:
+            # Its standardisation comes with its weights.
+            second = self.config.second_round
+            student = TemporalStudent(info.feature_dim, len(info.classes), second)
+            model = FusedModels(model, student, self.config).eval()
+        model.load_state_dict(state.model)
+        return model.to(self.device)
+
+    def _table(self) -> list[tuple[str, list[float], float]]:
+        """Evaluations at the end of each phase, and the one that is the result."""
+        chosen, ends = self._chosen(), phase_ends(self.config)
+        last = self.config.schedule.epochs
+        return [
+            (
+                f"{self._phase(entry['epoch'])}, epoch {entry['epoch']}"
+                + (", chosen" if entry is chosen and self.config.selection.by != "last" else ""),
+                entry["map"],
+                entry["average_map"],
+            )
+            for entry in self.evaluations
+            if entry is chosen or entry["epoch"] in ends or entry["epoch"] > last
+        ]
+
+    def _phase(self, epoch: int) -> str:
+        """The name of what is trained in an epoch."""
+        schedule = self.config.schedule
+        if epoch > schedule.epochs:
+            each = student_epochs(self.config, len(self.training))
+            return f"student {math.ceil((epoch - schedule.epochs) / each)}"
+        return PHASES[target_at(self.config, epoch).kind]
+
+    def _training_state(self) -> dict[str, Any]:
+        """All that a run needs to go on but the weights. Random numbers are not among it: they are
+        drawn anew, from the seed and the epoch, at the start of each epoch."""
+        state = {"students": self._students, "labels": self.labels.state_dict()}
+        if not self._students:
+            state["optimizer"] = self.optimizer.state_dict()
+            state["memory"] = self.memory.state_dict()
+            state["teacher"] = self.teacher.state_dict()
+        return state
+
+    def _load_training_state(self, state: Checkpoint) -> None:
+        self.epoch = state.epoch
+        self.evaluations = state.evaluations
+        self.labels.load_state_dict(state.training["labels"])
+        self._students = state.training["students"]
+        if self._students:
+            self.model = self._model_of(state)
+            return
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.training["optimizer"])
+        self.memory.load_state_dict(state.training["memory"])
+        self.teacher.load_state_dict(state.training["teacher"], self.model)
+
+    def _save(self) -> None:
+        self._log.sync()
+        info = self.dataset.info
+        save_checkpoint(
+            self.folder.checkpoints,
+            Checkpoint(
+                config=self.config.model_dump(mode="json"),
+                classes=info.classes,
+                feature_dim=info.feature_dim,
+                epoch=self.epoch,
+                model=self.model.state_dict(),
+                evaluations=self.evaluations,
+                training=self._training_state(),
+            ),
+        )
+        self._prune()
+        self._saved_at = time.monotonic()
+
+    def _prune(self) -> None:
+        chosen = self._chosen()["epoch"] if self.evaluations else None
+        prune_checkpoints(
+            self.folder.checkpoints, self.config.schedule.checkpoints_kept, also=chosen
+        )
+
+
+def _but_root(config: dict) -> dict:
+    """A data set that has moved, or is read in another way, is still the same one."""
+    same = {"root": None, "workers": None, "in_memory": None}
+    return config | {"data": config.get("data", {}) | same}

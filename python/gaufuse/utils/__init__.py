@@ -1,0 +1,1 @@
+"""Files, consoles, processes: what every room needs."""
