@@ -7,7 +7,7 @@ import torch
 import gaufuse_ext as gx
 from gaufuse.data.dataset import load_dataset
 from gaufuse.localization import detect as module
-from gaufuse.localization.instances import Groups
+from gaufuse.localization.instances import ActivationGroups
 from gaufuse.model.rskp import SnippetModel
 from training_setups import short_config, tiny_dataset
 
@@ -23,8 +23,8 @@ def test_whole_snippets_are_as_many_seconds_as_float64_can_say(tmp_path, monkeyp
     zero = torch.zeros(1, dtype=torch.int64)
     one = torch.ones(1, 1)
 
-    def groups_of(*_: object) -> Groups:
-        return Groups(zero, zero, torch.ones(1), torch.rand(1, 300), torch.tensor([300]))
+    def groups_of(*_: object) -> ActivationGroups:
+        return ActivationGroups(zero, zero, torch.ones(1), torch.rand(1, 300), torch.tensor([300]))
 
     def find_instances(*_: object) -> gx.FusedSegments:
         return gx.FusedSegments(torch.tensor([[SNIPPETS]]), one, zero + 1, one.long(), one)

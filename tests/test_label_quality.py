@@ -20,7 +20,7 @@ from benchmarks.label_quality.methods import (
     selections,
 )
 from benchmarks.label_quality.metrics import average_precision, calibration, measure
-from benchmarks.label_quality.sources import Group, Request, load_source, snippet_truth
+from benchmarks.label_quality.sources import Request, VideoClass, load_source, snippet_truth
 from gaufuse_ext.annotations import VideoAnnotation
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +90,7 @@ def test_mean_and_maximum_of_covering_instances():
 
 
 def test_labels_lie_in_the_unit_interval_and_are_zero_without_instances():
-    group = Group("video", "a", np.zeros(7, dtype=bool), SEGMENTS, SCORES)
+    group = VideoClass("video", "a", np.zeros(7, dtype=bool), SEGMENTS, SCORES)
     way = Labelling("mean", mean_of_covering)
     assert labels_of(group, (SEGMENTS, SCORES), way).min() == 0.0
     assert labels_of(group, (SEGMENTS[:0], SCORES[:0]), way).tolist() == [0.0] * 7
@@ -160,7 +160,7 @@ def test_reference_numbers_of_thumos(data_root):
 def test_mean_confidences_of_a_group_by_hand():
     activations = np.array([0.0, 0.8, 0.6, 0.1, 0.0, 0.2, 0.1])
     segments, scores = np.array([[1.0, 3.0], [5.0, 7.0]]), np.array([0.65, 0.1])
-    group = Group("v", "c", activations > 0.5, segments, scores, activations)
+    group = VideoClass("v", "c", activations > 0.5, segments, scores, activations)
     chosen = {s.name: s for s in selections(quick=False) if s.of_activations is not None}
     assert len(chosen) == 4
 

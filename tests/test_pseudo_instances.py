@@ -9,7 +9,7 @@ import gaufuse_ext as gx
 from gaufuse.config import InstancesConfig
 from gaufuse.labels.pipeline import labels_of
 from gaufuse.labels.pseudo_instances import inner_mean, pseudo_instances
-from gaufuse.localization.instances import Groups, find_instances
+from gaufuse.localization.instances import ActivationGroups, find_instances
 from training_setups import short_config
 
 # One class of two videos; the second has five snippets and padding that must not be seen.
@@ -19,7 +19,7 @@ ACTIVATIONS = torch.tensor(
         [0.0, 0.0, 0.6, 0.2, 0.2, 9.0, 9.0, 9.0],
     ]
 )
-GROUPS = Groups(
+GROUPS = ActivationGroups(
     video=torch.tensor([0, 1]),
     label=torch.tensor([0, 0]),
     score=torch.ones(2),
@@ -65,14 +65,14 @@ def test_instances_far_below_the_best_one_are_dropped():
 
 def test_the_best_one_stays_whatever_its_contrast():
     below = fused([[[0.0, 2.0], [3.0, 5.0]]], [[-0.2, -0.29]], [2])
-    groups = Groups(*(value[:1] for value in vars(GROUPS).values()))
+    groups = ActivationGroups(*(value[:1] for value in vars(GROUPS).values()))
     assert pseudo_instances(below, groups, InstancesConfig(keep=0.5))[2].tolist() == [2]
     assert pseudo_instances(below, groups, InstancesConfig(keep=0.9))[2].tolist() == [1]
 
 
 def test_those_kept_come_first_in_their_order():
     mixed = fused([[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]], [[0.1, 0.9, 0.8]], [3])
-    groups = Groups(*(value[:1] for value in vars(GROUPS).values()))
+    groups = ActivationGroups(*(value[:1] for value in vars(GROUPS).values()))
     segments, _, counts = pseudo_instances(mixed, groups, InstancesConfig(keep=0.5))
     assert segments[0, : int(counts)].tolist() == [[1.0, 2.0], [2.0, 3.0]]
 
@@ -91,7 +91,7 @@ def test_no_groups_and_no_instances():
     nothing = fused([[[0.0, 0.0]]] * 2, [[0.0]] * 2, [0, 0])
     config = InstancesConfig(confidence="mean", keep=0.5, share_of_best=1.0)
     assert pseudo_instances(nothing, GROUPS, config)[2].tolist() == [0, 0]
-    none = Groups(*(value[:0] for value in vars(GROUPS).values()))
+    none = ActivationGroups(*(value[:0] for value in vars(GROUPS).values()))
     empty = gx.FusedSegments(
         *(torch.zeros(0, 0, 2), torch.zeros(0, 0), torch.zeros(0).long()) * 1,
         torch.zeros(0),

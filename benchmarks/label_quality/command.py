@@ -22,7 +22,13 @@ from benchmarks.label_quality.methods import (
     selections,
 )
 from benchmarks.label_quality.metrics import measure
-from benchmarks.label_quality.sources import NEED_DATA, SOURCES, Request, Source, load_source
+from benchmarks.label_quality.sources import (
+    NEED_DATA,
+    SOURCES,
+    ProposalSource,
+    Request,
+    load_source,
+)
 from gaufuse.utils.console import ProgressLine, make_console
 from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import read_json
@@ -123,7 +129,7 @@ def _read(paths: list[str]) -> dict:
     return {**reports[0], "sources": sources}
 
 
-def measure_source(source: Source, options: argparse.Namespace, console: Console) -> dict:
+def measure_source(source: ProposalSource, options: argparse.Namespace, console: Console) -> dict:
     """Every method's quality on a source, best pooled AP first."""
     chosen = [
         (
@@ -159,7 +165,7 @@ def measure_source(source: Source, options: argparse.Namespace, console: Console
 
 
 def _of_selection(
-    source: Source, selection: Selection, ways: list[Labelling], line: ProgressLine
+    source: ProposalSource, selection: Selection, ways: list[Labelling], line: ProgressLine
 ) -> list[dict]:
     instances = [selection.of(group) for group in source.groups]
     entries = []
@@ -172,7 +178,9 @@ def _of_selection(
     return entries
 
 
-def _entry(source: Source, selection: str, labelling: str, labels: list[np.ndarray]) -> dict:
+def _entry(
+    source: ProposalSource, selection: str, labelling: str, labels: list[np.ndarray]
+) -> dict:
     quality = measure(
         labels, [group.truth for group in source.groups], [group.label for group in source.groups]
     )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 import gaufuse_ext as gx
-from benchmarks.label_quality.sources import Group
+from benchmarks.label_quality.sources import VideoClass
 from gaufuse.config import InstancesConfig
 from gaufuse.labels.pseudo_instances import pseudo_instances
-from gaufuse.localization.instances import Groups
+from gaufuse.localization.instances import ActivationGroups
 
 KINDS = ("mean", "maximum", "uniform", "instance", "released")
 
@@ -26,9 +26,9 @@ class Selection:
     name: str
     select: Select
     # Of a group whose activations are known: its confidences are means of them. None: `select`.
-    of_activations: Callable[[Group], Instances] | None = None
+    of_activations: Callable[[VideoClass], Instances] | None = None
 
-    def of(self, group: Group) -> Instances:
+    def of(self, group: VideoClass) -> Instances:
         if not len(group.scores):  # nothing selects from nothing
             return group.segments, group.scores
         if self.of_activations is not None:
@@ -178,7 +178,7 @@ def _fusion(overlap: str, threshold: float, temperature: float) -> Selection:
 def _mean_confidences(fusion: Selection, keep: float, share_of_best: float) -> Selection:
     config = InstancesConfig(confidence="mean", keep=keep, share_of_best=share_of_best)
 
-    def select(group: Group) -> Instances:
+    def select(group: VideoClass) -> Instances:
         segments, scores = fusion.select(group.segments, group.scores)
         nothing = torch.zeros(0)
         fused = gx.FusedSegments(
@@ -190,7 +190,7 @@ def _mean_confidences(fusion: Selection, keep: float, share_of_best: float) -> S
         )
         activations = torch.from_numpy(group.activations)[None]
         one = torch.zeros(1, dtype=torch.int64)
-        groups = Groups(one, one, torch.ones(1), activations, one + activations.shape[1])
+        groups = ActivationGroups(one, one, torch.ones(1), activations, one + activations.shape[1])
         segments, confidences, counts = pseudo_instances(fused, groups, config)
         return segments[0, : int(counts)].numpy(), confidences[0, : int(counts)].numpy()
 
@@ -220,7 +220,7 @@ def _covering(segments: np.ndarray, num_snippets: int) -> np.ndarray:
     return (starts <= time) & (time < ends)
 
 
-def labels_of(group: Group, instances: Instances, labelling: Labelling) -> np.ndarray:
+def labels_of(group: VideoClass, instances: Instances, labelling: Labelling) -> np.ndarray:
     """(T,) in [0, 1], as labels must be: scores may lie outside. No instance: zero."""
     num_snippets = len(group.truth)
     if not len(instances[1]):

@@ -28,7 +28,7 @@ QUICK_VIDEOS = 10
 
 
 @dataclass(frozen=True)
-class Group:
+class VideoClass:
     """One true class of one training video."""
 
     video: str
@@ -40,10 +40,10 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Source:
+class ProposalSource:
     name: str
     description: str
-    groups: list[Group]
+    groups: list[VideoClass]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Request:
     console: Console
 
 
-def _thumos(videos: int | None) -> Callable[[str, Request], Source]:
-    def load(name: str, request: Request) -> Source:
+def _thumos(videos: int | None) -> Callable[[str, Request], ProposalSource]:
+    def load(name: str, request: Request) -> ProposalSource:
         folder = _data(request) / "thumos14"
         truth = load_ground_truth(folder / "gt.json", "train")
         proposals = load_predictions(folder / "proposals_weak_train.json.gz")
@@ -70,7 +70,7 @@ def _thumos(videos: int | None) -> Callable[[str, Request], Source]:
                 video, truth[video], proposals[video], THUMOS_SNIPPET_SECONDS
             )
         ]
-        return Source(
+        return ProposalSource(
             name,
             f"THUMOS14, {len(chosen)} training videos: proposals of a weakly supervised model, "
             "after soft-NMS",
@@ -80,7 +80,7 @@ def _thumos(videos: int | None) -> Callable[[str, Request], Source]:
     return load
 
 
-def _desed(name: str, request: Request) -> Source:
+def _desed(name: str, request: Request) -> ProposalSource:
     """Sounds that a detector found at each of 50 thresholds, which are their scores."""
     folder = _data(request) / "desed_detections"
     truth = load_ground_truth(folder / "ground_truth.json.gz")
@@ -94,11 +94,13 @@ def _desed(name: str, request: Request) -> Source:
             video, truth[video], proposals[video], DESED_SNIPPET_SECONDS
         )
     ]
-    return Source(name, f"DESED, {len(chosen)} sound clips: detections at 50 thresholds", groups)
+    return ProposalSource(
+        name, f"DESED, {len(chosen)} sound clips: detections at 50 thresholds", groups
+    )
 
 
-def _trained(folder: str, title: str) -> Callable[[str, Request], Source]:
-    def load(name: str, request: Request) -> Source:
+def _trained(folder: str, title: str) -> Callable[[str, Request], ProposalSource]:
+    def load(name: str, request: Request) -> ProposalSource:
         dataset = load_dataset(_data(request) / folder)
         what = f"{title}: CAS after the base phase"
         return _train(name, what, dataset, "general", request)
@@ -106,7 +108,7 @@ def _trained(folder: str, title: str) -> Callable[[str, Request], Source]:
     return load
 
 
-def _simulated(name: str, request: Request) -> Source:
+def _simulated(name: str, request: Request) -> ProposalSource:
     settings = SimulationSettings()
     if request.quick:
         settings = SimulationSettings(training_videos=12, testing_videos=2)
@@ -117,7 +119,7 @@ def _simulated(name: str, request: Request) -> Source:
         return _train(name, what, dataset, "simulated", request)
 
 
-SOURCES: dict[str, Callable[[str, Request], Source]] = {
+SOURCES: dict[str, Callable[[str, Request], ProposalSource]] = {
     "thumos60": _thumos(60),
     "thumos": _thumos(None),
     "desed": _desed,
@@ -131,7 +133,7 @@ SOURCES: dict[str, Callable[[str, Request], Source]] = {
 NEED_DATA = tuple(name for name in SOURCES if name != "simulated")
 
 
-def load_source(name: str, request: Request) -> Source:
+def load_source(name: str, request: Request) -> ProposalSource:
     return SOURCES[name](name, request)
 
 
@@ -154,7 +156,7 @@ def snippet_truth(
 
 def _groups_of_segments(
     video: str, annotation: VideoAnnotation, proposals: Segments, seconds: float
-) -> list[Group]:
+) -> list[VideoClass]:
     """A true class without any proposal counts too: its snippets are labelled zero."""
     # The ground truth has no durations: up to the last thing that is known of the video.
     last = max(
@@ -163,7 +165,7 @@ def _groups_of_segments(
     num_snippets = math.ceil(round(last / seconds, 6))
     labels = np.array(proposals.labels, dtype=object)
     return [
-        Group(
+        VideoClass(
             video,
             label,
             snippet_truth(annotation, label, seconds, num_snippets),
@@ -175,7 +177,7 @@ def _groups_of_segments(
     ]
 
 
-def _train(name: str, what: str, dataset: Dataset, preset: str, request: Request) -> Source:
+def _train(name: str, what: str, dataset: Dataset, preset: str, request: Request) -> ProposalSource:
     config = _base_phase(preset, request, len(dataset.training))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
@@ -188,7 +190,7 @@ def _train(name: str, what: str, dataset: Dataset, preset: str, request: Request
         trainer.run()
     groups = _groups_of_model(trainer.model, dataset.training, config)
     videos, epochs = len(dataset.training), config.schedule.epochs
-    return Source(
+    return ProposalSource(
         name, f"{what} of preset {preset} ({epochs} epochs), {videos} training videos", groups
     )
 
@@ -215,7 +217,7 @@ def _base_phase(preset: str, request: Request, videos: int) -> Config:
 
 
 @torch.no_grad()
-def _groups_of_model(model: SnippetModel, subset: VideoSubset, config: Config) -> list[Group]:
+def _groups_of_model(model: SnippetModel, subset: VideoSubset, config: Config) -> list[VideoClass]:
     """Proposals of the CAS, before any fusion, as `make_labels` sees them."""
     model.eval()
     found = []
@@ -229,7 +231,7 @@ def _groups_of_model(model: SnippetModel, subset: VideoSubset, config: Config) -
             own = subset.info.classes[int(label)]
             seconds = subset.snippet_seconds[batch.videos[int(video)]]
             found.append(
-                Group(
+                VideoClass(
                     name,
                     own,
                     snippet_truth(subset.annotations[name], own, seconds, length),

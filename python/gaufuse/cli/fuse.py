@@ -18,7 +18,7 @@ from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.cli.options import add_fusion, fuse_groups
-from gaufuse.localization.detection_groups import SegmentGroups, group_segments
+from gaufuse.localization.detection_groups import DetectionGroups, group_detections
 from gaufuse.utils.console import make_console
 from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import Segments, load_predictions
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     detections = pool(sources)
     before = sum(len(entry.labels) for entry in detections.values())
     results: dict[str, list[dict]] = {video: [] for video in detections}
-    for groups in group_segments(detections):
+    for groups in group_detections(detections):
         for video, label, segment, score in _process(groups, options):
             results[video].append({"segment": segment, "label": label, "score": score})
     for video, entries in results.items():
@@ -109,7 +109,7 @@ def pool(sources: list[dict[str, Segments]]) -> dict[str, Segments]:
     return pooled
 
 
-def _process(groups: SegmentGroups, options: argparse.Namespace):
+def _process(groups: DetectionGroups, options: argparse.Namespace):
     """(video, label, segment, score) of what is left."""
     if options.method == "nms":
         keep = gx.nms(groups.segments, groups.scores, options.threshold, groups.counts)

@@ -46,8 +46,8 @@ from gaufuse.labels.label_files import (
 )
 from gaufuse.labels.pipeline import labels_of, temperature_at
 from gaufuse.labels.video_classes import SNIPPET_SECONDS, LabelAnnotations
-from gaufuse.localization.detection_groups import group_segments
-from gaufuse.localization.instances import Groups
+from gaufuse.localization.detection_groups import group_detections
+from gaufuse.localization.instances import ActivationGroups
 from gaufuse.utils.console import ProgressLine, make_console
 from gaufuse.utils.name_lists import read_class_names
 from gaufuse.utils.video_names import check_safe_names
@@ -206,13 +206,13 @@ def _of_activations(
     return Made(labels, classes, status, settings)
 
 
-def _groups(cas: np.ndarray, columns: list[int]) -> Groups:
+def _groups(cas: np.ndarray, columns: list[int]) -> ActivationGroups:
     """Those classes of one video (T, C). How sure a model is that the video shows them is not
     known: they are taken to be there."""
     dtype = np.float64 if cas.dtype.itemsize >= 8 else np.float32  # training's
     activations = torch.from_numpy(np.ascontiguousarray(cas[:, columns].T, dtype=dtype))
     count, length = activations.shape
-    return Groups(
+    return ActivationGroups(
         video=torch.zeros(count, dtype=torch.int64),
         label=torch.tensor(columns),
         score=activations.new_ones(count),
@@ -281,7 +281,7 @@ def _solve(
     status: Counter[str] = Counter()
     total = sum(len(dict.fromkeys(entry.labels)) for entry in detections.values())
     with ProgressLine(console, "labels", total) as line:
-        for groups in group_segments(detections):
+        for groups in group_detections(detections):
             if not options.no_fusion:
                 groups = fuse_groups(groups, _fusion(options))
             own = [lengths[video] for video in groups.videos]

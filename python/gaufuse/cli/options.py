@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from gaufuse.config import LinproConfig
-from gaufuse.localization.detection_groups import SegmentGroups
+from gaufuse.localization.detection_groups import DetectionGroups
 from gaufuse_ext import build_info, fuse_segments, thresholds
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
 
@@ -68,8 +68,8 @@ def add_fusion(parser: argparse.ArgumentParser, temperature: float | None) -> No
 
 
 def fuse_groups(
-    groups: SegmentGroups, options: argparse.Namespace, length_offset: float = 1.0
-) -> SegmentGroups:
+    groups: DetectionGroups, options: argparse.Namespace, length_offset: float = 1.0
+) -> DetectionGroups:
     """Gaussian weighted fusion with what `add_fusion` parsed.
 
     Args:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from gaufuse.data.formats.clean import REVERSED, clean_annotation
-from gaufuse.data.formats.source import Mended, Source, SourceVideo
+from gaufuse.data.formats.source import DataSource, Mended, SourceVideo
 from gaufuse.utils.console import ProgressLine
 from gaufuse.utils.files import write_folder_atomically, write_in_folder, write_json, write_text
 from gaufuse.utils.video_names import ByName, check_safe_names
@@ -62,7 +62,7 @@ class Conversion:
 
 
 def convert(
-    source: Source, output: str | Path, settings: ConvertSettings, console: Console
+    source: DataSource, output: str | Path, settings: ConvertSettings, console: Console
 ) -> Conversion:
     """Writes the data set to the folder `output`, whole or not at all.
 
@@ -128,7 +128,7 @@ def resample(features: np.ndarray, snippets: int) -> np.ndarray:
 
 
 def _with_subsets(
-    source: Source, settings: ConvertSettings, result: Conversion
+    source: DataSource, settings: ConvertSettings, result: Conversion
 ) -> list[SourceVideo]:
     """The videos with the subsets that the user gives them."""
     given = ByName(settings.subset_of, "--subsets")
@@ -152,7 +152,7 @@ def _with_subsets(
 
 
 def _cleaned(
-    source: Source, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
+    source: DataSource, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
 ) -> list[SourceVideo]:
     """The videos without what is certainly wrong in their annotations, or a note that there is."""
     cleaned = [clean_annotation(video.name, video.annotation) for video in videos]
@@ -178,7 +178,7 @@ def _cleaned(
     return [replace(video, annotation=annotation) for video, (annotation, _) in pairs]
 
 
-def _check_durations(source: Source, videos: list[SourceVideo], result: Conversion) -> None:
+def _check_durations(source: DataSource, videos: list[SourceVideo], result: Conversion) -> None:
     """No duration may be written as 0, but none is negative."""
     negative = [video for video in videos if (video.annotation.duration or 0.0) < 0.0]
     if negative:
@@ -194,7 +194,7 @@ def _check_durations(source: Source, videos: list[SourceVideo], result: Conversi
 
 
 def _subsets(
-    source: Source, videos: list[SourceVideo], settings: ConvertSettings
+    source: DataSource, videos: list[SourceVideo], settings: ConvertSettings
 ) -> tuple[str, str]:
     """The names of the training and the testing subset."""
     found = sorted({str(video.annotation.subset) for video in videos})
@@ -212,7 +212,7 @@ def _subsets(
 
 
 def _choose(
-    source: Source,
+    source: DataSource,
     videos: list[SourceVideo],
     subsets: tuple[str, str],
     settings: ConvertSettings,
@@ -292,7 +292,7 @@ def _hint(faults: dict[str, list[str]]) -> str:
 
 
 def _check_lengths(
-    source: Source, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
+    source: DataSource, videos: list[SourceVideo], settings: ConvertSettings, result: Conversion
 ) -> None:
     """Whether features are about as long as videos, before all of them are written."""
     timed = [video for video in videos if video.annotation.duration]
@@ -324,7 +324,11 @@ def _check_lengths(
 
 
 def _write_video(
-    folder: Path, source: Source, video: SourceVideo, dims: int | None, settings: ConvertSettings
+    folder: Path,
+    source: DataSource,
+    video: SourceVideo,
+    dims: int | None,
+    settings: ConvertSettings,
 ) -> tuple[dict, int]:
     """Writes features; returns the video's entry of annotations.json and the dimensions."""
     features = video.features()
@@ -369,7 +373,7 @@ def _stored(features: np.ndarray, video: str, settings: ConvertSettings) -> np.n
 
 def _write_tables(
     folder: Path,
-    source: Source,
+    source: DataSource,
     database: dict[str, dict],
     dims: int,
     subsets: tuple[str, str],
@@ -402,7 +406,7 @@ def _write_tables(
     write_text(folder / "dataset.toml", tomli_w.dumps(info))
 
 
-def _seconds(source: Source, video: SourceVideo) -> float | None:
+def _seconds(source: DataSource, video: SourceVideo) -> float | None:
     return video.snippet_seconds or source.snippet_seconds
 
 

@@ -9,7 +9,7 @@ import torch
 import gaufuse_ext as gx
 from gaufuse.config import Config, PostprocessConfig
 from gaufuse.labels.pseudo_instances import pseudo_instances
-from gaufuse.localization.instances import Groups, find_instances
+from gaufuse.localization.instances import ActivationGroups, find_instances
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class MadeLabels:
         return [str(status) for status in self.solved.status]
 
 
-def labels_of(groups: Groups, config: Config, temperature: float) -> MadeLabels:
+def labels_of(groups: ActivationGroups, config: Config, temperature: float) -> MadeLabels:
     """Instances of each group by [labels], those of them and their confidences that [instances]
     wants, and the snippet labels that [linpro] makes of them.
 
@@ -61,7 +61,7 @@ def _combine(
     segments: torch.Tensor,
     confidences: torch.Tensor,
     counts: torch.Tensor,
-    groups: Groups,
+    groups: ActivationGroups,
     how: str,
 ) -> torch.Tensor:
     """The mean, or the maximum, of the confidences of the instances that cover a snippet (G, T):

@@ -17,11 +17,11 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.config import InstancesConfig
-from gaufuse.localization.instances import Groups
+from gaufuse.localization.instances import ActivationGroups
 
 
 def pseudo_instances(
-    fused: gx.FusedSegments, groups: Groups, config: InstancesConfig
+    fused: gx.FusedSegments, groups: ActivationGroups, config: InstancesConfig
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Segments (G, N, 2), confidences (G, N) and counts (G,) of the instances to make labels of,
     in the order of the fused ones.
@@ -48,7 +48,7 @@ def pseudo_instances(
     return segments, confidence.clamp(0.0, 1.0).gather(1, order), kept.sum(1)
 
 
-def inner_mean(segments: torch.Tensor, groups: Groups) -> torch.Tensor:
+def inner_mean(segments: torch.Tensor, groups: ActivationGroups) -> torch.Tensor:
     """(G, N) mean activation of the snippets int(start) .. int(end) - 1 of each segment, which are
     those that its label covers; 0 where there are none."""
     length = groups.lengths.unsqueeze(1)

@@ -14,7 +14,7 @@ CHUNK = 1 << 20  # padded segments at a time
 
 
 @dataclass(frozen=True)
-class SegmentGroups:
+class DetectionGroups:
     """Padded groups and where each came from."""
 
     segments: torch.Tensor  # (G, N, 2) float64
@@ -24,7 +24,7 @@ class SegmentGroups:
     labels: list[str]  # (G,)
 
 
-def group_segments(detections: dict[str, Segments]) -> Iterator[SegmentGroups]:
+def group_detections(detections: dict[str, Segments]) -> Iterator[DetectionGroups]:
     """Groups of similar size, a chunk at a time, so that padding stays small."""
     groups = []
     for video, entry in detections.items():
@@ -43,14 +43,14 @@ def group_segments(detections: dict[str, Segments]) -> Iterator[SegmentGroups]:
         yield _pad(chunk)
 
 
-def _pad(groups: list[tuple]) -> SegmentGroups:
+def _pad(groups: list[tuple]) -> DetectionGroups:
     most = len(groups[-1][3])
     segments = np.zeros((len(groups), most, 2))
     scores = np.zeros((len(groups), most))
     for g, (_, _, own_segments, own_scores) in enumerate(groups):
         segments[g, : len(own_scores)] = own_segments
         scores[g, : len(own_scores)] = own_scores
-    return SegmentGroups(
+    return DetectionGroups(
         torch.from_numpy(segments),
         torch.from_numpy(scores),
         torch.tensor([len(group[3]) for group in groups]),

@@ -18,7 +18,7 @@ from gaufuse.model.rskp import Branch, Outputs
 
 
 @dataclass(frozen=True)
-class Groups:
+class ActivationGroups:
     """Activation sequences worth looking at: one group is one class of one video."""
 
     video: torch.Tensor  # (G,) row of the batch
@@ -48,7 +48,7 @@ def select_groups(
     lengths: torch.Tensor,
     labels: torch.Tensor | None,
     config: PostprocessConfig,
-) -> Groups:
+) -> ActivationGroups:
     """The classes to look for: those of the video's labels (B, C), or those that score enough."""
     if config.classes == "known":
         if labels is None:
@@ -57,7 +57,7 @@ def select_groups(
     else:
         wanted = scores >= config.class_threshold
     video, label = wanted.nonzero(as_tuple=True)
-    return Groups(
+    return ActivationGroups(
         video=video,
         label=label,
         score=scores[video, label],
@@ -68,7 +68,7 @@ def select_groups(
 
 def groups_of(
     outputs: Outputs, batch: Batch, config: PostprocessConfig, top_fraction: float
-) -> Groups:
+) -> ActivationGroups:
     """The classes to look for in a batch and their activations, from the model's outputs."""
     return select_groups(
         class_activations(outputs, config),
@@ -79,7 +79,7 @@ def groups_of(
     )
 
 
-def find_proposals(groups: Groups, config: PostprocessConfig) -> gx.Proposals:
+def find_proposals(groups: ActivationGroups, config: PostprocessConfig) -> gx.Proposals:
     """Proposals of each group at all thresholds, before their fusion."""
     return gx.threshold_proposals(
         groups.activations,
@@ -92,7 +92,7 @@ def find_proposals(groups: Groups, config: PostprocessConfig) -> gx.Proposals:
 
 
 def find_instances(
-    groups: Groups, config: PostprocessConfig, temperature: float
+    groups: ActivationGroups, config: PostprocessConfig, temperature: float
 ) -> gx.FusedSegments:
     """Instances of each group, boundaries in snippets; the video score is not in their scores."""
     proposals = find_proposals(groups, config)
@@ -129,7 +129,7 @@ def _best_of_overlapping(proposals: gx.Proposals, threshold: float) -> gx.FusedS
     )
 
 
-def _thresholds(groups: Groups, config: PostprocessConfig) -> torch.Tensor:
+def _thresholds(groups: ActivationGroups, config: PostprocessConfig) -> torch.Tensor:
     steps = torch.tensor(gx.threshold_range(*config.thresholds, "thumos"), dtype=torch.float64)
     if config.threshold_kind == "absolute":
         return steps

@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from gaufuse.data.formats import actions, opentad, own, per_video, rgb_flow, wtalc
-from gaufuse.data.formats.source import Source, SourceOptions
+from gaufuse.data.formats.source import DataSource, SourceOptions
 
 # The first that matches is taken: from the most particular to the most general.
 FORMATS = (own, wtalc, rgb_flow, actions, opentad, per_video)
 
 
-def open_source(path: str | Path, options: SourceOptions, name: str | None = None) -> Source:
+def open_source(path: str | Path, options: SourceOptions, name: str | None = None) -> DataSource:
     """Opens a data set of any known layout, by name or found out.
 
     Raises:

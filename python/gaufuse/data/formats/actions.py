@@ -19,7 +19,7 @@ from gaufuse.data.formats.json_annotations import (
     require_json,
 )
 from gaufuse.data.formats.opentad import snippet_seconds
-from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
 
 NAME = "actions"
 
@@ -31,7 +31,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return any("actions" in entry for entry in load_database(file, options).entries.values())
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     file = require_json(path, options)
     database = load_database(file, options)
     folder = FeatureFolder(feature_root(path, options), options)
@@ -45,7 +45,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         )
         for name, entry in database.annotations.items()
     ]
-    return Source(
+    return DataSource(
         NAME,
         path,
         videos,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gaufuse.data.formats.source import Source, are_numbers
+from gaufuse.data.formats.source import DataSource, are_numbers
 
 
-def with_classes(source: Source, names: list[str]) -> Source:
+def with_classes(source: DataSource, names: list[str]) -> DataSource:
     """The source with its classes in the order of the list. Where annotations have numbers, these
     become the names at their places, counted from 0, or from 1 where the last number says so.
 

@@ -20,7 +20,7 @@ from gaufuse.data.formats.json_annotations import (
     load_database,
     require_json,
 )
-from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
 
 NAME = "opentad"
 
@@ -33,7 +33,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return any("fps" in entry for entry in entries.values())
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     file = require_json(path, options)
     database = load_database(file, options)
     annotations, entries = database.annotations, database.entries
@@ -48,7 +48,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         )
         for name, entry in annotations.items()
     ]
-    return Source(
+    return DataSource(
         NAME,
         path,
         videos,

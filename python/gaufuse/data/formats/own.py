@@ -8,7 +8,7 @@ from pathlib import Path
 from gaufuse.data.dataset import feature_path, find_annotations, load_info, own_snippet_seconds
 from gaufuse.data.formats.feature_files import read_features
 from gaufuse.data.formats.json_annotations import load_database
-from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo
+from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo
 from gaufuse_ext.name_templates import split_template
 
 NAME = "gaufuse"
@@ -18,7 +18,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return (path / "dataset.toml").is_file()
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     info = load_info(path)
     file = find_annotations(path)
     database = load_database(file, options)
@@ -34,7 +34,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         )
         for name, entry in database.annotations.items()
     ]
-    return Source(
+    return DataSource(
         NAME,
         path,
         videos,

@@ -20,7 +20,7 @@ from gaufuse.data.formats.json_annotations import (
     load_database,
     require_json,
 )
-from gaufuse.data.formats.source import Mended, Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import DataSource, Mended, SourceOptions, SourceVideo, classes_of
 from gaufuse.data.wtalc_annotations import load_wtalc_classes, wtalc_entries
 from gaufuse_ext.annotations import VideoAnnotation
 
@@ -31,14 +31,14 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return find_json(path, options) is not None or wtalc.find_annotations(path, options) is not None
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     annotations, classes, mended = _load_annotations(path, options)
     folder = FeatureFolder(feature_root(path, options), options)
     layout = folder.layout(otherwise="td")
     videos = [
         SourceVideo(name, entry, folder.reader(name, layout)) for name, entry in annotations.items()
     ]
-    return Source(
+    return DataSource(
         NAME,
         path,
         videos,

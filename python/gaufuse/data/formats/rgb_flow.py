@@ -26,7 +26,7 @@ from gaufuse.data.formats.json_annotations import (
     load_database,
     require_json,
 )
-from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
 from gaufuse.data.formats.wtalc import SNIPPET_SECONDS
 from gaufuse.utils.visible import is_visible
 
@@ -40,7 +40,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return all(_stream_folders(feature_root(path, options), stream) for stream in STREAMS)
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     file = require_json(path, options)
     database = load_database(file, options)
     annotations = database.annotations
@@ -64,7 +64,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         )
         for name, entry in annotations.items()
     ]
-    return Source(
+    return DataSource(
         NAME,
         path,
         videos,

@@ -35,7 +35,7 @@ class Mended:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """A data set as it was found. Nothing of its features is in memory."""
 
     format: str

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gaufuse.data.formats.json_annotations import database_of
 from gaufuse.data.formats.pickled_arrays import PickledArrays
-from gaufuse.data.formats.source import Source, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
 from gaufuse.data.wtalc_annotations import is_wtalc_folder, load_wtalc_classes, wtalc_entries
 from gaufuse.utils.visible import visible
 
@@ -26,7 +26,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
     return find_annotations(path, options) is not None and _features(path, options) is not None
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
+def open_source(path: Path, options: SourceOptions) -> DataSource:
     folder, file = find_annotations(path, options), _features(path, options)
     if folder is None:
         raise FileNotFoundError(f"{path} has no videoname.npy, nor one subfolder that has")
@@ -48,7 +48,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     ]
     classes = load_wtalc_classes(folder) or classes_of(annotations)
     seconds = options.snippet_seconds or SNIPPET_SECONDS
-    return Source(NAME, path, videos, classes, seconds, mended=database.mended)
+    return DataSource(NAME, path, videos, classes, seconds, mended=database.mended)
 
 
 def find_annotations(path: Path, options: SourceOptions) -> Path | None:

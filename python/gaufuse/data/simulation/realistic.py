@@ -26,7 +26,7 @@ from gaufuse.data.simulation.settings import (
     SnippetRange,
 )
 from gaufuse.data.simulation.tables import load_table
-from gaufuse.data.simulation.timelines import Timeline, TimelineSource
+from gaufuse.data.simulation.timelines import Timeline, TimelineSampler
 from gaufuse_ext.annotations import VideoAnnotation
 
 
@@ -91,7 +91,7 @@ class RealisticSettings:
         )
         rng = np.random.default_rng(world)
         table = load_table(self.annotations)
-        source = TimelineSource(table, self.classes, self.longest_seconds, rng)
+        source = TimelineSampler(table, self.classes, self.longest_seconds, rng)
         appearance = Appearance(self, rng)
 
         def videos() -> Iterator[tuple[str, str, Timeline, np.random.Generator]]:

@@ -20,7 +20,7 @@ class Timeline:
     classes: np.ndarray  # (N,)
 
 
-class TimelineSource:
+class TimelineSampler:
     """Draws videos of so many classes. How long a class's instances are is a trait of the class."""
 
     def __init__(
