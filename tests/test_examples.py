@@ -12,6 +12,8 @@ from types import ModuleType
 import pytest
 import torch
 
+import gaufuse
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -45,8 +47,8 @@ def test_own_training_loop_says_what_it_needs():
 def test_labels_of_the_own_loop_stay_inside_their_classes_and_videos(tmp_path):
     example = load("own_training_loop")
     settings = ["training_videos=10", "testing_videos=3", "classes=3", "feature_dim=16"]
-    example.simulate(tmp_path, settings=example.profile("small", settings))
-    training = example.load_dataset(tmp_path).training
+    gaufuse.simulate(tmp_path, settings=gaufuse.profile("small", settings))
+    training = gaufuse.load_dataset(tmp_path).training
     batch = training.batch(list(range(10)))
     torch.manual_seed(0)
     labels = example.make_labels(example.SmallModel(16, 3), batch)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 import gaufuse_ext as gx
-from gaufuse.config import Config, PostprocessConfig
+from gaufuse.config import Config, PostprocessConfig, load_config
 from gaufuse.labels.pseudo_instances import pseudo_instances
-from gaufuse.localization.instances import ActivationGroups, find_instances
+from gaufuse.localization.instances import ActivationGroups, find_instances, select_groups
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,36 @@ class MadeLabels:
         if self.solved is None:
             return ["combined"] * len(self.labels)
         return [str(status) for status in self.solved.status]
+
+
+@torch.no_grad()
+def snippet_labels(
+    activations: torch.Tensor,
+    lengths: torch.Tensor,
+    video_labels: torch.Tensor,
+    config: Config | None = None,
+    refresh: int = 0,
+) -> torch.Tensor:
+    """Pseudo labels of videos whose classes are known, from any model's activations: proposals,
+    Gaussian fusion and LinPro (method sections 3 and 4).
+
+    Args:
+        activations: (B, T, C) class activation sequences in [0, 1]; float32 or float64.
+        lengths: (B,) snippets of each video.
+        video_labels: (B, C), positive where a video shows a class.
+        config: sections [labels], [instances] and [linpro] are used; preset `general` by default.
+        refresh: how often labels were made before; the temperature of the fusion falls with it.
+
+    Returns:
+        (B, T, C) in [0, 1]; zero at padding and for classes that a video does not show.
+    """
+    config = config or load_config("general")
+    scores = torch.ones_like(video_labels, dtype=activations.dtype)
+    groups = select_groups(activations, scores, lengths, video_labels, config.labels)
+    labels = torch.zeros_like(activations)
+    made = labels_of(groups, config, temperature_at(config.labels, refresh))
+    labels[groups.video, :, groups.label] = made.labels
+    return labels
 
 
 def labels_of(groups: ActivationGroups, config: Config, temperature: float) -> MadeLabels:

@@ -99,11 +99,20 @@ def phase_target(
         return SnippetTarget(phase.gain * labels, phase.gain)
     if phase.kind == "delta":
         return SnippetTarget(phase.gain * (labels - previous), 0.0)
-    return SnippetTarget(further(labels, previous, phase.gain), 1.0)
+    return SnippetTarget(labels_and_delta(labels, previous, phase.gain), 1.0)
 
 
-def further(labels: torch.Tensor, previous: torch.Tensor, gain: float) -> torch.Tensor:
-    """Labels that have changed by `gain` times more than they have since the previous ones."""
+def labels_and_delta(
+    labels: torch.Tensor, previous: torch.Tensor, gain: float = 2.0
+) -> torch.Tensor:
+    """Labels moved on the way they went since the refresh before: clip(Q + gain (Q - Q'), 0, 1).
+
+    The paper trains on the change alone (method section 5); with the labels beside it, what has
+    settled is still taught.
+
+    Args:
+        labels, previous: of this refresh and the one before, in [0, 1], of one shape.
+    """
     return (labels + gain * (labels - previous)).clamp(0.0, 1.0)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from rich.console import Console
 from rich.progress import track
 
 import gaufuse_ext as gx
-from gaufuse.config import Config
+from gaufuse.config import Config, PostprocessConfig
 from gaufuse.data.dataset import VideoSubset
-from gaufuse.localization.instances import find_instances, groups_of, video_scores
+from gaufuse.localization.instances import ActivationGroups, find_instances, groups_of, video_scores
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.utils.distributed import World
 
@@ -48,7 +49,7 @@ def _detect(
     was_training = model.training
     model.eval()
     testing = config.testing
-    results: Detections = {name: [] for name in subset.names}
+    results: Detections = {}
     batches = track(
         subset.batches(config.data.batch_size),
         "detecting",
@@ -61,26 +62,47 @@ def _detect(
         batch = batch.to(device)
         outputs = model(batch.features, batch.mask, lengths=batch.sizes, classwise=False)
         groups = groups_of(outputs, batch, testing, config.loss.top_fraction)
-        fused = find_instances(groups, testing, testing.temperature[-1])
-        scores = fused.scores + testing.video_score_weight * groups.score.unsqueeze(1)
-        last = groups.lengths[:, None, None].to(fused.segments)
-        own_seconds = [subset.snippet_seconds[video] for video in batch.videos]
-        seconds = torch.tensor(own_seconds, dtype=torch.float64, device=device)
-        seconds = seconds[groups.video, None, None]
-        # In float64: whole snippets must stay whole where an evaluation truncates to snippets.
-        segments = torch.minimum(fused.segments, last).double() * seconds
-        # Cut to what there is on the device: one copy, and no lists of padding.
-        valid = gx.valid_mask(fused.counts, scores.shape[1])
-        group = valid.nonzero()[:, 0]
-        columns = groups.video[group], groups.label[group], segments[valid], scores[valid]
-        rows = torch.column_stack([column.double() for column in columns])
-        for video, label, start, end, score in rows.tolist():
-            name = subset.names[batch.videos[int(video)]]
-            label = subset.info.classes[int(label)]
-            results[name].append({"segment": [start, end], "label": label, "score": score})
+        names = [subset.names[video] for video in batch.videos]
+        seconds = [subset.snippet_seconds[video] for video in batch.videos]
+        results |= detections_of(groups, names, seconds, subset.info.classes, testing)
+    model.train(was_training)
+    return results
+
+
+def detections_of(
+    groups: ActivationGroups,
+    names: Sequence[str],
+    snippet_seconds: Sequence[float],
+    classes: Sequence[str],
+    config: PostprocessConfig,
+) -> Detections:
+    """Detections of a batch of videos, by descending score.
+
+    Args:
+        groups: the classes to look for and their activations; see `select_groups`.
+        names, snippet_seconds: of each video of the batch.
+        classes: names, by number.
+        config: section [testing].
+    """
+    fused = find_instances(groups, config, config.temperature[-1])
+    scores = fused.scores + config.video_score_weight * groups.score.unsqueeze(1)
+    last = groups.lengths[:, None, None].to(fused.segments)
+    device = groups.activations.device
+    seconds = torch.tensor(snippet_seconds, dtype=torch.float64, device=device)
+    seconds = seconds[groups.video, None, None]
+    # In float64: whole snippets must stay whole where an evaluation truncates to snippets.
+    segments = torch.minimum(fused.segments, last).double() * seconds
+    # Cut to what there is on the device: one copy, and no lists of padding.
+    valid = gx.valid_mask(fused.counts, scores.shape[1])
+    group = valid.nonzero()[:, 0]
+    columns = groups.video[group], groups.label[group], segments[valid], scores[valid]
+    rows = torch.column_stack([column.double() for column in columns])
+    results: Detections = {name: [] for name in names}
+    for video, label, start, end, score in rows.tolist():
+        detection = {"segment": [start, end], "label": classes[int(label)], "score": score}
+        results[names[int(video)]].append(detection)
     for detections in results.values():
         detections.sort(key=lambda detection: -detection["score"])
-    model.train(was_training)
     return results
 
 
