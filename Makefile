@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test evidence evidence-quick results lint format gpu-check clean
+.PHONY: help setup train test evidence evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
@@ -17,6 +17,7 @@ help:
 	@echo "make results    docs/results.md from the records that are there"
 	@echo "make lint       ruff and clang-format"
 	@echo "make format     the same, rewriting files"
+	@echo "make docs       the documentation as a site, in build/site"
 	@echo "make gpu-check  on a machine with a GPU: build, GPU tests, compute-sanitizer, benchmarks"
 
 setup: $(STAMP)
@@ -56,6 +57,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(shell find csrc tests/cuda_emulation -type f)
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' --constraint constraints.txt
+	$(BIN)/python docs/build_site.py build/site
 
 # Uses PYTHON's own torch, pybind11, cmake and ninja, and no network. OUT: where results go.
 OUT ?= build/gpu-check

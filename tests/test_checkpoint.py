@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from gaufuse.model.checkpoint import (
     Checkpoint,
+    checkpoint_of,
     checkpoints_in,
     latest_checkpoint,
     load_checkpoint,
@@ -93,6 +94,18 @@ def test_checkpoints_run_no_code(tmp_path):
     with pytest.raises(ValueError, match="not a readable safetensors"):
         load_checkpoint(path)
     assert not marker.exists()
+
+
+def test_a_run_stands_for_its_chosen_epoch(tmp_path):
+    folder = tmp_path / "checkpoints"
+    first, last = (save_checkpoint(folder, checkpoint(epoch)) for epoch in (1, 2))
+    assert checkpoint_of(first) == first
+    assert checkpoint_of(tmp_path) == checkpoint_of(folder) == last  # not ended yet
+    (tmp_path / "metrics.json").write_text('{"chosen_epoch": 1}')
+    assert checkpoint_of(tmp_path) == checkpoint_of(folder) == first
+    (tmp_path / "metrics.json").write_text("[]")
+    assert checkpoint_of(tmp_path) == last
+    assert checkpoint_of(tmp_path / "other") == tmp_path / "other"
 
 
 def test_damage_is_named(tmp_path):

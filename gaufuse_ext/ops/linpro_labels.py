@@ -154,21 +154,21 @@ def linpro_labels(
     "uniform" minimises the sum of these terms, over instances i with confidence q_i, weight w_i
     and n_i snippets, and over snippets t:
 
-    =================================  ==========================================================
-    term, times its weight             what it asks for, and which requirement of the paper's
-    =================================  ==========================================================
-    a  sum_i p_i |(M x)_i - q_i|       the mean score inside an instance equals its confidence
-                                       (first requirement); `confidence_weight`
-    b  sum_i p_i mean_{t in i}         the snippets of an instance are equivalent (second);
-       |x_t - q_i|                     `uniformity_weight`
-    c  sum_t |x_t - m_t|               where instances disagree, x is near the weighted mean m_t
-                                       of the confidences that cover t, not their median (both);
-                                       `anchor_weight`
-    v  sum_i w_i sum_{t, t+1 in i}     neighbouring snippets of an instance are equivalent, in
-       |x_{t+1} - x_t|                 few steps (second); `variation_weight`
-    g  sum_t x_t                       nothing more than the instances ask for (neither; it
-                                       decides among equals); `sparsity_weight`
-    =================================  ==========================================================
+    ====================================  =======================================================
+    term, times its weight                what it asks for, and which requirement of the paper's
+    ====================================  =======================================================
+    a  ``sum_i p_i |(M x)_i - q_i|``      the mean score inside an instance equals its confidence
+                                          (first requirement); `confidence_weight`
+    b  ``sum_i p_i mean_{t in i}``        the snippets of an instance are equivalent (second);
+       ``|x_t - q_i|``                    `uniformity_weight`
+    c  ``sum_t |x_t - m_t|``              where instances disagree, x is near the weighted mean
+                                          m_t of the confidences that cover t, not their median
+                                          (both); `anchor_weight`
+    v  ``sum_i w_i sum_{t, t+1 in i}``    neighbouring snippets of an instance are equivalent, in
+       ``|x_{t+1} - x_t|``                few steps (second); `variation_weight`
+    g  ``sum_t x_t``                      nothing more than the instances ask for (neither; it
+                                          decides among equals); `sparsity_weight`
+    ====================================  =======================================================
 
     p_i = w_i n_i with prices="snippet": terms grow with an instance's length, so that labels do
     not depend on how long a snippet is; p_i = w_i with prices="instance". With constraint="hard"

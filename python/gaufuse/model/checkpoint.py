@@ -61,6 +61,23 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     return found[-1] if found else None
 
 
+def checkpoint_of(path: str | Path) -> Path:
+    """The checkpoint that a folder stands for: itself; or, of a run or its `checkpoints`, that of
+    the epoch whose detections the run's metrics.json is of, the last one while there is none."""
+    path = Path(path)
+    if (path / METADATA).is_file():
+        return path
+    run = path if (path / "checkpoints").is_dir() else path.parent
+    found = checkpoints_in(run / "checkpoints") or checkpoints_in(path)
+    if not found:
+        return path
+    last = list(found.values())[-1]
+    if not (run / "metrics.json").is_file():
+        return last
+    metrics = parse_json((run / "metrics.json").read_text())
+    return found.get(metrics.get("chosen_epoch"), last) if isinstance(metrics, dict) else last
+
+
 def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
     """Writes folder/epoch-NNNN."""
     metadata = {"format": FORMAT} | {name: getattr(checkpoint, name) for name in _METADATA_TYPES}

@@ -89,14 +89,17 @@ class SnippetModel(nn.Module):
         classwise: bool = True,
         bfloat16: bool = False,
     ) -> Outputs:
-        """Args:
-        features: (B, T, feature_dim). mask: (B, T) bool.
-        memory: representatives (B, M, D) of each video's classes and which of them are valid
-            (B, M) bool; None for no memory branch.
-        lengths: the videos' lengths, on the host, the longest of them T; the embedding then leaves
-            padding out. None: it does not know, and embeds all (B, T).
-        classwise: whether Branch.classwise is wanted, which is for the background loss alone.
-        bfloat16: the embedding layer's products, nearly all of the arithmetic, in bfloat16.
+        """Scores of snippets and videos, by both branches.
+
+        Args:
+            features: (B, T, feature_dim).
+            mask: (B, T) bool.
+            memory: representatives (B, M, D) of each video's classes and which of them are valid
+                (B, M) bool; None for no memory branch.
+            lengths: the videos' lengths, on the host, the longest of them T; the embedding then
+                leaves padding out. None: it does not know, and embeds all (B, T).
+            classwise: whether Branch.classwise is wanted, which is for the background loss alone.
+            bfloat16: the embedding layer's products, nearly all of the arithmetic, in bfloat16.
         """
         config = self.config
         snippets = self.embed(features, mask, lengths, bfloat16)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from gaufuse.config import Config, validate
-from gaufuse.model.checkpoint import load_checkpoint
+from gaufuse.model.checkpoint import checkpoint_of, load_checkpoint
 from gaufuse.model.fused_models import FusedModels
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
@@ -63,13 +63,14 @@ class Weights:
 
 
 def load_weights(path: str | Path) -> Weights:
-    """Our own checkpoint's folder, or a file of the authors'.
+    """Our own checkpoint's folder (or its run's: see `checkpoint_of`), or a file of the authors'.
 
     Raises:
         FileNotFoundError, ValueError: with the path and what is wrong.
     """
     path = Path(path)
     if path.is_dir():
+        path = checkpoint_of(path)
         checkpoint = load_checkpoint(path, training=False)
         config = validate(checkpoint.config, str(path))
         base = _check(path, base_weights(checkpoint.model))
