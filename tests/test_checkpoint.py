@@ -98,6 +98,7 @@ def test_checkpoints_run_no_code(tmp_path):
 
 def test_a_run_stands_for_its_chosen_epoch(tmp_path):
     folder = tmp_path / "checkpoints"
+    folder.mkdir()
     first, last = (save_checkpoint(folder, checkpoint(epoch)) for epoch in (1, 2))
     assert checkpoint_of(first) == first
     assert checkpoint_of(tmp_path) == checkpoint_of(folder) == last  # not ended yet

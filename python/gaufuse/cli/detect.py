@@ -1,9 +1,9 @@
 """Detect actions with a trained model: our own checkpoints, or the authors'.
 
 CHECKPOINT is a run (its chosen epoch is taken), a folder such as RUN/checkpoints/epoch-0030, or a
-state dict of the release (.pkl, .pth). Settings are those that our own checkpoint was trained with, or --config's; a state dict has
-none, so that --config is by default the preset thumos14_release. The classes of a state dict are
-taken to be in the order of DIR/dataset.toml.
+state dict of the release (.pkl, .pth). Settings are those that our own checkpoint was trained with,
+or --config's; a state dict has none, so that --config is by default the preset thumos14_release.
+The classes of a state dict are taken to be in the order of DIR/dataset.toml.
 
   gaufuse detect runs/first data/thumos14 -o predictions.json
   gaufuse detect runs/first/checkpoints/epoch-0030 data/thumos14 -o predictions.json
