@@ -67,8 +67,8 @@ def checkpoint_of(path: str | Path) -> Path:
     path = Path(path)
     if (path / METADATA).is_file():
         return path
-    run = path if (path / "checkpoints").is_dir() else path.parent
-    found = checkpoints_in(run / "checkpoints") or checkpoints_in(path)
+    run = path.parent if path.name == "checkpoints" else path
+    found = checkpoints_in(run / "checkpoints")
     if not found:
         return path
     last = list(found.values())[-1]
