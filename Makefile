@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+CXX_FILES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.c*')
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
 .PHONY: help setup train test evidence evidence-quick results lint format docs gpu-check clean
@@ -51,12 +52,12 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cuda_emulation -type f)
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(shell find csrc tests/cuda_emulation -type f)
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --editable '.[docs]' --constraint constraints.txt

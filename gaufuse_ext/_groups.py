@@ -50,5 +50,8 @@ def valid_mask(counts: torch.Tensor, capacity: int) -> torch.Tensor:
 def greedy_workspace(scores: torch.Tensor) -> torch.Tensor | None:
     """What a greedy operation keeps of (G, N) scored segments on CUDA: nothing of groups of up to
     2,048 segments; of larger ones 16 bytes a segment, of at most 256 groups at a time."""
-    size = _native.greedy_workspace(*scores.shape) if scores.is_cuda else 0
+    if not scores.is_cuda:
+        return None
+    groups, capacity = scores.shape
+    size = _native.greedy_workspace(groups=groups, capacity=capacity)
     return scores.new_empty((size,), dtype=torch.float64) if size else None

@@ -7,7 +7,6 @@ native CPU code: a check here would be a data-dependent branch under torch.compi
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import torch
@@ -15,7 +14,7 @@ import torch
 from gaufuse_ext._fork import kernel_threads
 
 try:
-    from gaufuse_ext import _native
+    from gaufuse_ext import _native as _native
 except ImportError as error:
     raise ImportError(
         "gaufuse_ext's native module is missing or does not load; install the package with "
@@ -41,16 +40,22 @@ def register_gradient(name: str, backward: Callable, setup_context: Callable) ->
     )
 
 
-def call_native(function: Callable, tensor: torch.Tensor, *arguments) -> None:
-    """Calls a native function where `tensor` lies, in its dtype; tensors go as their addresses."""
-    addresses = [
-        argument.data_ptr()
-        if isinstance(argument, torch.Tensor)
-        else (0 if argument is None else argument)
-        for argument in arguments
-    ]
-    on_cuda = tensor.is_cuda
-    with torch.cuda.device(tensor.device) if on_cuda else contextlib.nullcontext():
-        stream = torch.cuda.current_stream().cuda_stream if on_cuda else 0
-        launch = _native.Launch(on_cuda, tensor.dtype == torch.float64, kernel_threads(), stream)
-        function(launch, *addresses)
+def call_native(function: Callable[..., None], tensor: torch.Tensor, /, **arguments) -> None:
+    """Calls a native function where `tensor` lies, in its dtype; tensors go as their addresses.
+
+    Raises:
+        TypeError: the function's parameter struct (csrc/gaufuse) has other fields.
+    """
+    for name, value in arguments.items():
+        if isinstance(value, torch.Tensor):
+            arguments[name] = value.data_ptr()
+    arguments["cuda"] = tensor.is_cuda
+    arguments["float64"] = tensor.dtype == torch.float64
+    arguments["threads"] = kernel_threads()
+    arguments["stream"] = None
+    if not tensor.is_cuda:
+        function(**arguments)
+        return
+    with torch.cuda.device(tensor.device):
+        arguments["stream"] = torch.cuda.current_stream().cuda_stream
+        function(**arguments)

@@ -70,7 +70,7 @@ def build(folder: Path) -> Path:
     binding = ["-O0", "-DGAUFUSE_WITH_CUDA", '-DGAUFUSE_VERSION="emulated"']
     binding += ['-DGAUFUSE_COMPILER="g++"', '-DGAUFUSE_CUDA_VERSION="emulated"']
     binding += ['-DGAUFUSE_CUDA_ARCHITECTURES="emulated"']
-    jobs = {ROOT / "csrc/bindings/module.cpp": binding}
+    jobs = {ROOT / f"csrc/bindings/{name}.cpp": binding for name in ("module", "by_name")}
     jobs |= {ROOT / f"csrc/cuda/{name}.cu": kernels for name in KERNELS}
     jobs[EMULATION / "broken_kernels.cu"] = kernels
     jobs[EMULATION / "emulator.cpp"] = ["-O2"]
@@ -121,20 +121,20 @@ class Emulation:
             ctypes.c_size_t,
             ctypes.c_size_t,
             ctypes.c_bool,
-            ctypes.c_int,
+            ctypes.c_char_p,
         ]
         self.library.run_broken_kernel.restype = ctypes.c_char_p
         self.is_on = True
         self.launches = 0
 
-    def set_buffers(self, tensors: list[tuple[int, torch.Tensor, bool]]) -> None:
-        """(argument's number, tensor, is it an input?) of the next launch."""
+    def set_buffers(self, tensors: list[tuple[str, torch.Tensor, bool]]) -> None:
+        """(argument's name, tensor, is it an input?) of the next launch."""
         self.library.emulation_forget_buffers()
-        for number, tensor, is_input in tensors:
+        for name, tensor, is_input in tensors:
             if tensor.numel():
                 size = tensor.element_size()
                 self.library.emulation_add_buffer(
-                    tensor.data_ptr(), tensor.numel() * size, size, is_input, number
+                    tensor.data_ptr(), tensor.numel() * size, size, is_input, name.encode()
                 )
 
     @contextlib.contextmanager
@@ -187,14 +187,15 @@ class Emulation:
 
             return allocate_garbage
 
-        def call(function, tensor, *values):
-            buffers = [(i + 1, x) for i, x in enumerate(values) if isinstance(x, torch.Tensor)]
+        def call(function, tensor, /, **arguments):
+            tensors = {k: x for k, x in arguments.items() if isinstance(x, torch.Tensor)}
             outputs = {x.data_ptr() for x in allocated}
-            self.set_buffers([(i, x, x.data_ptr() not in outputs) for i, x in buffers])
+            self.set_buffers([(k, x, x.data_ptr() not in outputs) for k, x in tensors.items()])
             self.library.emulation_set(order, seed, max_blocks)
-            launch = self.native.Launch(True, tensor.dtype == torch.float64, 1, 0)
-            addresses = [x.data_ptr() if isinstance(x, torch.Tensor) else x or 0 for x in values]
-            getattr(self.native, function.__name__)(launch, *addresses)
+            addresses = {k: x.data_ptr() for k, x in tensors.items()}
+            launch = {"cuda": True, "float64": tensor.dtype == torch.float64, "threads": 1}
+            given = arguments | addresses | launch | {"stream": None}
+            getattr(self.native, function.__name__)(**given)
             self.launches += 1
 
         with (

@@ -62,10 +62,10 @@ FAULTS = {
     "race_of_two_rounds": "race: .* shared memory",
     "race_within_a_warp": "race: .* shared memory",
     "race_after_a_warps_barrier": "race: .* shared memory",
-    "race_of_blocks": "race: .* argument 2, which another block wrote",
+    "race_of_blocks": "race: .* argument output, which another block wrote",
     "shared_memory_not_written": "uninitialised: thread 7 reads shared memory",
-    "output_not_written": "uninitialised: .* argument 2",
-    "input_written": "input written: .* argument 1",
+    "output_not_written": "uninitialised: .* argument output",
+    "input_written": "input written: .* argument input",
     "reads_past_the_end": "out of bounds: thread 63 reads",
     "writes_before_the_start": "out of bounds: thread 0 writes",
     "dynamic_memory_too_small": "out of bounds: thread 4 writes",
@@ -81,7 +81,7 @@ def test_every_broken_kernel_is_listed():
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_are_found(emulation, name, schedule):
     values, output = torch.arange(64, dtype=torch.int32), torch.full((64,), -1, dtype=torch.int32)
-    emulation.set_buffers([(1, values, True), (2, output, False)])
+    emulation.set_buffers([("input", values, True), ("output", output, False)])
     order, seed, _ = SCHEDULES[schedule]
     emulation.library.emulation_set(order, seed, 2)
     found = emulation.library.run_broken_kernel(
@@ -102,8 +102,8 @@ def test_a_fault_is_an_error_of_the_operation(emulation, monkeypatch):
     segments, scores = torch.zeros(1, 4, 2), torch.zeros(1, 4)
     real = emulation.native.nms
 
-    def nms(launch, *arguments):
-        real(launch, *arguments[:5], arguments[5] + 1, *arguments[6:])
+    def nms(groups, **arguments):
+        real(groups=groups + 1, **arguments)
 
     monkeypatch.setattr(emulation.native, "nms", nms)
     with pytest.raises(RuntimeError, match="out of bounds"):
@@ -377,17 +377,29 @@ def test_threshold_proposals_wherever_they_are_kept(emulation, num_snippets, num
 def test_workspaces_do_not_grow_with_the_number_of_groups():
     """Doubles of the greedy operations, 32-bit words of the sequences: none where all of a batch
     fits on chip, else those of the blocks that work at a time."""
+
+    def greedy(groups: int, capacity: int) -> int:
+        return _native.greedy_workspace(groups=groups, capacity=capacity)
+
+    def weighted(groups: int, capacity: int) -> int:
+        return _native.weighted_workspace(groups=groups, capacity=capacity)
+
+    def proposals(num_snippets: int, num_thresholds: int) -> int:
+        return _native.proposals_workspace(
+            groups=4000, num_snippets=num_snippets, num_thresholds=num_thresholds
+        )
+
     for capacity in (1, 256, 2048):
-        assert _native.greedy_workspace(4000, capacity) == 0
-    assert _native.greedy_workspace(3, 2049) == 3 * 2049 * 2
-    assert _native.greedy_workspace(4000, 40_000) == 256 * 40_000 * 2
-    assert _native.weighted_workspace(4000, 100) == 512 * 800 * 10
-    assert _native.weighted_workspace(4000, 2048) == 512 * 2048 * 10
-    assert _native.weighted_workspace(4000, 40_000) == 256 * 40_000 * 10
-    assert _native.weighted_workspace(2, 30) == 4 * 240 * 10
-    assert _native.proposals_workspace(4000, 5983, 3) > 0  # the bits
-    assert _native.proposals_workspace(4000, 750, 20) == 0
-    assert _native.proposals_workspace(4000, 6016, 9) == 1024 * 2 * 6017
+        assert greedy(4000, capacity) == 0
+    assert greedy(3, 2049) == 3 * 2049 * 2
+    assert greedy(4000, 40_000) == 256 * 40_000 * 2
+    assert weighted(4000, 100) == 512 * 800 * 10
+    assert weighted(4000, 2048) == 512 * 2048 * 10
+    assert weighted(4000, 40_000) == 256 * 40_000 * 10
+    assert weighted(2, 30) == 4 * 240 * 10
+    assert proposals(5983, 3) > 0  # the bits
+    assert proposals(750, 20) == 0
+    assert proposals(6016, 9) == 1024 * 2 * 6017
 
 
 def test_no_thresholds_or_snippets():

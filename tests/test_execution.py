@@ -12,6 +12,7 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse_ext._library import _native
+from gaufuse_ext.ops.interval_membership import MODES
 
 
 def inputs(device: torch.device) -> dict[str, torch.Tensor]:
@@ -124,9 +125,14 @@ def test_every_operation_is_here():
 def test_what_is_large_is_so():
     """What the cases above are for, told by what they would need on CUDA."""
     x = inputs(torch.device("cpu"))
-    assert _native.proposals_workspace(*x["long_cas"].shape, 3) > 0
-    assert _native.greedy_workspace(*x["many_scores"].shape) > 0
-    assert _native.plan_linpro_workspace(*x["chained_scores"].shape, 1, False)[0] > 0
+    groups, num_snippets = x["long_cas"].shape
+    sizes = {"groups": groups, "num_snippets": num_snippets, "num_thresholds": 3}
+    assert _native.proposals_workspace(**sizes) > 0
+    groups, capacity = x["many_scores"].shape
+    assert _native.greedy_workspace(groups=groups, capacity=capacity) > 0
+    groups, capacity = x["chained_scores"].shape
+    mean = {"rows": MODES.index("mean"), "with_variation": False}
+    assert _native.plan_linpro_workspace(groups=groups, capacity=capacity, **mean)[0] > 0
     labels = OPERATIONS["CAS to labels"](x)[5]
     assert labels.shape == x["cas"].shape
     assert (labels > 0).any(dim=1).all()

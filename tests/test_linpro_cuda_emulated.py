@@ -13,6 +13,7 @@ import gaufuse_ext as gx
 from emulated_cuda import Emulation
 from gaufuse_ext._library import _native
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
+from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.ops.linpro_labels import _UNSOLVED, _Instances, _solve
 from test_linpro_native import SNIPPETS, batch
 
@@ -98,11 +99,15 @@ def test_groups_of_many_instances(emulation):
 
 
 def test_memory_grows_with_what_components_need_and_not_with_padding():
-    mean = 1
-    assert _native.plan_linpro_workspace(20_000, 8, mean, False) == (0, 0)
-    assert _native.plan_linpro_workspace(20_000, 64, mean, False) == (128, 2**20)
-    assert _native.plan_linpro_workspace(20_000, 20_000, mean, False) == (128, 2**20)
-    assert _native.plan_linpro_workspace(3, 20_000, mean, False) == (3, 2**20)
+    def plan(groups: int, capacity: int) -> tuple[int, int]:
+        return _native.plan_linpro_workspace(
+            groups=groups, capacity=capacity, rows=MODES.index("mean"), with_variation=False
+        )
+
+    assert plan(20_000, 8) == (0, 0)
+    assert plan(20_000, 64) == (128, 2**20)
+    assert plan(20_000, 20_000) == (128, 2**20)
+    assert plan(3, 20_000) == (3, 2**20)
 
 
 def test_what_is_too_large_goes_to_highs(emulation):

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/scaled_sums.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
@@ -38,6 +39,9 @@ struct FuseSegmentsParams {
   double threshold;
   double length_offset;
   Overlap overlap;
+  GAUFUSE_FIELDS(segments, scores, weights, counts, fused_segments, fused_scores, fused_counts,
+                 assignment, shares, workspace, groups, capacity, temperature, threshold,
+                 length_offset, overlap)
 };
 
 template <typename T>

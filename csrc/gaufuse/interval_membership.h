@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/ring.h"
 #include "gaufuse/status.h"
 
@@ -29,6 +30,8 @@ struct IntervalMembershipParams {
   double margin;
   double margin_power;
   Membership mode;
+  GAUFUSE_FIELDS(segments, counts, lengths, matrix, groups, capacity, num_snippets, margin,
+                 margin_power, mode)
 };
 
 struct MembershipRow {

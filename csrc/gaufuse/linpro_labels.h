@@ -17,6 +17,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/interval_membership.h"
 #include "gaufuse/status.h"
 
@@ -44,6 +45,8 @@ struct LinproTerms {
   bool hard;           // M x = q is a constraint, a is not used
   Membership rows;     // of M
   bool all_instances;  // `released`: also rows of instances that cover no snippet count
+  GAUFUSE_FIELDS(confidence, uniformity, anchor, variation, sparsity, per_snippet, hard, rows,
+                 all_instances)
 };
 
 template <typename T>
@@ -68,6 +71,9 @@ struct LinproLabelsParams {
   double margin;
   double margin_power;
   LinproTerms terms;
+  GAUFUSE_FIELDS(segments, scores, weights, counts, lengths, labels, objective, residual, gap,
+                 pivots, status, workspace, workers, worker_bytes, groups, capacity, num_snippets,
+                 margin, margin_power, terms)
 };
 
 // Memory that linpro_labels_cuda needs beside shared memory: `workers` warps, each with its own.

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
 
@@ -25,6 +26,8 @@ struct NmsParams {
   int64_t capacity;
   double iou_threshold;
   double length_epsilon;  // added to every length
+  GAUFUSE_FIELDS(segments, scores, counts, keep, workspace, groups, capacity, iou_threshold,
+                 length_epsilon)
 };
 
 template <typename T>

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
 
@@ -17,6 +18,7 @@ struct SegmentIouParams {
   int64_t groups;
   int64_t num_a;
   int64_t num_b;
+  GAUFUSE_FIELDS(a, b, iou, groups, num_a, num_b)
 };
 
 template <typename T>

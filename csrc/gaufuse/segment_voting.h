@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/scaled_sums.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
@@ -48,6 +49,8 @@ struct SegmentVotingParams {
   int64_t capacity;
   double iou_threshold;
   bool weights_by_iou;
+  GAUFUSE_FIELDS(kept, segments, scores, kept_counts, counts, refined, groups, num_kept, capacity,
+                 iou_threshold, weights_by_iou)
 };
 
 template <typename T>

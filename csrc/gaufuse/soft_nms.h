@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "gaufuse/exp_negative.h"
+#include "gaufuse/fields.h"
 #include "gaufuse/segment_overlap.h"
 #include "gaufuse/status.h"
 
@@ -62,6 +63,9 @@ struct SoftNmsParams {
   double length_epsilon;    // added to every length
   double min_score;
   Decay decay;
+  GAUFUSE_FIELDS(segments, scores, counts, keep, kept_scores, kept_counts, workspace, groups,
+                 capacity, max_output, sigma, iou_threshold, threshold_growth, length_epsilon,
+                 min_score, decay)
 };
 
 template <typename T>

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/host_device.h"
 #include "gaufuse/ring.h"
 #include "gaufuse/status.h"
@@ -41,6 +42,9 @@ struct ThresholdProposalsParams {
   double margin;
   double margin_power;
   bool thresholds_per_group;
+  GAUFUSE_FIELDS(cas, thresholds, lengths, segments, scores, weights, counts, workspace, groups,
+                 num_snippets, num_thresholds, capacity, min_length, margin, margin_power,
+                 thresholds_per_group)
 };
 
 // Where the CUDA kernel keeps a group's prefix sums and the bits of cas > threshold: in shared

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 
+#include "gaufuse/fields.h"
 #include "gaufuse/groups.h"
 #include "gaufuse/scaled_sums.h"
 #include "gaufuse/segment_overlap.h"
@@ -72,6 +73,9 @@ struct WeightedSegmentsFusionParams {
   double num_models;
   Confidence confidence;
   bool allows_overflow;
+  GAUFUSE_FIELDS(segments, scores, counts, fused_segments, fused_scores, fused_counts, assignment,
+                 workspace, groups, capacity, iou_threshold, skip_below, num_models, confidence,
+                 allows_overflow)
 };
 
 // CUDA: what a segment takes of the workspace, in doubles. Blocks have parts of it, one after the

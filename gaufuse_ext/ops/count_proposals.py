@@ -71,7 +71,12 @@ def check_sequences(
 
 def sequence_workspace(cas: torch.Tensor, num_thresholds: int) -> torch.Tensor | None:
     """What does not fit into a CUDA block's shared memory, for up to 1,024 blocks."""
-    size = _native.proposals_workspace(*cas.shape, num_thresholds) if cas.is_cuda else 0
+    if not cas.is_cuda:
+        return None
+    groups, num_snippets = cas.shape
+    size = _native.proposals_workspace(
+        groups=groups, num_snippets=num_snippets, num_thresholds=num_thresholds
+    )
     return cas.new_empty((size,), dtype=torch.int32) if size else None
 
 
@@ -105,16 +110,22 @@ def _implementation(cas, thresholds, lengths, min_length):
     call_native(
         _native.count_proposals,
         cas,
-        cas,
-        thresholds,
-        lengths,
-        counts,
-        sequence_workspace(cas, thresholds.shape[-1]),
-        groups,
-        num_snippets,
-        thresholds.shape[-1],
-        min_length,
-        thresholds.dim() == 2,
+        cas=cas,
+        thresholds=thresholds,
+        lengths=lengths,
+        segments=None,
+        scores=None,
+        weights=None,
+        counts=counts,
+        workspace=sequence_workspace(cas, thresholds.shape[-1]),
+        groups=groups,
+        num_snippets=num_snippets,
+        num_thresholds=thresholds.shape[-1],
+        capacity=0,
+        min_length=min_length,
+        margin=0.0,
+        margin_power=0.0,
+        thresholds_per_group=thresholds.dim() == 2,
     )
     return counts
 

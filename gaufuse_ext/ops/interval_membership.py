@@ -66,16 +66,16 @@ def _implementation(segments, counts, lengths, num_snippets, margin, margin_powe
     call_native(
         _native.interval_membership,
         segments,
-        segments,
-        counts,
-        lengths,
-        matrix,
-        groups,
-        capacity,
-        num_snippets,
-        margin,
-        margin_power,
-        mode,
+        segments=segments,
+        counts=counts,
+        lengths=lengths,
+        matrix=matrix,
+        groups=groups,
+        capacity=capacity,
+        num_snippets=num_snippets,
+        margin=margin,
+        margin_power=margin_power,
+        mode=mode,
     )
     return matrix
 

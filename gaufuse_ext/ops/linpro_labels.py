@@ -337,46 +337,44 @@ def _call_native(
     if weights is not None:
         weights = weights.to(scores).contiguous()
     groups, capacity = scores.shape
-    out = [
-        scores.new_empty((groups, num_snippets)),  # labels
-        *(scores.new_empty((groups,), dtype=torch.float64) for _ in range(3)),
-        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
-    ]  # ... objective, residual, gap, pivots, codes
+    labels = scores.new_empty((groups, num_snippets))
+    objective, residual, gap = (scores.new_empty((groups,), dtype=torch.float64) for _ in range(3))
+    pivots, codes = (scores.new_empty((groups,), dtype=torch.int64) for _ in range(2))
     rows = MODES.index(terms.rows)
     workspace, workers, worker_bytes = None, 0, 0
     if scores.is_cuda:
         workers, worker_bytes = _native.plan_linpro_workspace(
-            groups, capacity, rows, terms.variation > 0.0
+            groups=groups,
+            capacity=capacity,
+            rows=rows,
+            with_variation=terms.variation > 0.0,
         )
         workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
     call_native(
         _native.linpro_labels,
         scores,
-        segments,
-        scores,
-        weights,
-        counts,
-        lengths,
-        *out,
-        workspace,
-        workers,
-        worker_bytes,
-        groups,
-        capacity,
-        num_snippets,
-        MARGIN,
-        MARGIN_POWER,
-        terms.confidence,
-        terms.uniformity,
-        terms.anchor,
-        terms.variation,
-        terms.sparsity,
-        terms.per_snippet,
-        terms.hard,
-        rows,
-        terms.all_instances,
+        segments=segments,
+        scores=scores,
+        weights=weights,
+        counts=counts,
+        lengths=lengths,
+        labels=labels,
+        objective=objective,
+        residual=residual,
+        gap=gap,
+        pivots=pivots,
+        status=codes,
+        workspace=workspace,
+        workers=workers,
+        worker_bytes=worker_bytes,
+        groups=groups,
+        capacity=capacity,
+        num_snippets=num_snippets,
+        margin=MARGIN,
+        margin_power=MARGIN_POWER,
+        **terms._replace(rows=rows)._asdict(),
     )
-    return out
+    return [labels, objective, residual, gap, pivots, codes]
 
 
 def _implementation(segments, scores, weights, counts, lengths, num_snippets, *options):

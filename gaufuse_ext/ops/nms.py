@@ -56,15 +56,15 @@ def _implementation(segments, scores, counts, iou_threshold, length_epsilon):
     call_native(
         _native.nms,
         segments,
-        segments,
-        scores,
-        counts,
-        keep,
-        greedy_workspace(scores),
-        groups,
-        capacity,
-        iou_threshold,
-        length_epsilon,
+        segments=segments,
+        scores=scores,
+        counts=counts,
+        keep=keep,
+        workspace=greedy_workspace(scores),
+        groups=groups,
+        capacity=capacity,
+        iou_threshold=iou_threshold,
+        length_epsilon=length_epsilon,
     )
     return keep
 

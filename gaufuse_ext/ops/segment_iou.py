@@ -36,7 +36,8 @@ def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def _implementation(a, b):
     a, b = a.contiguous(), b.contiguous()
     iou = _fake(a, b)
-    call_native(_native.segment_iou, a, a, b, iou, *iou.shape)
+    groups, num_a, num_b = iou.shape
+    call_native(_native.segment_iou, a, a=a, b=b, iou=iou, groups=groups, num_a=num_a, num_b=num_b)
     return iou
 
 

@@ -94,23 +94,26 @@ def _implementation(
     out = _allocate(segments)
     workspace = None
     if scores.is_cuda:
-        size = _native.weighted_workspace(groups, capacity)
+        size = _native.weighted_workspace(groups=groups, capacity=capacity)
         workspace = scores.new_empty((size,), dtype=torch.float64)
     call_native(
         _native.weighted_segments_fusion,
         segments,
-        segments,
-        scores,
-        counts,
-        *out,
-        workspace,
-        groups,
-        capacity,
-        iou_threshold,
-        skip_below,
-        num_models,
-        confidence,
-        allows_overflow,
+        segments=segments,
+        scores=scores,
+        counts=counts,
+        fused_segments=out.segments,
+        fused_scores=out.scores,
+        fused_counts=out.counts,
+        assignment=out.assignment,
+        workspace=workspace,
+        groups=groups,
+        capacity=capacity,
+        iou_threshold=iou_threshold,
+        skip_below=skip_below,
+        num_models=num_models,
+        confidence=confidence,
+        allows_overflow=allows_overflow,
     )
     return tuple(out)
 

@@ -14,6 +14,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace cuda_emulation {
@@ -56,7 +57,7 @@ struct Memory {
   uintptr_t start, end;
   size_t grain;  // bytes of an element
   bool is_input;
-  int number;
+  std::string name;
   std::vector<Cell> cells;
 };
 
@@ -312,7 +313,7 @@ int find_statics(dl_phdr_info* info, size_t, void*) {
 void find_shared_memory() {
   if (statics_end != 0) return;
   dl_iterate_phdr(find_statics, nullptr);
-  shared_memory = Memory{statics_start, statics_end, 4, false, 0, {}};
+  shared_memory = Memory{statics_start, statics_end, 4, false, "", {}};
   shared_memory.cells.resize((statics_end - statics_start) / 4 + 1);
 }
 
@@ -331,7 +332,7 @@ void check_cell(Memory& memory, size_t index, bool writes) {
   char text[64];
   const auto place = [&] {
     if (is_shared) return "shared memory";
-    std::snprintf(text, sizeof(text), "element %zu of argument %d", index, memory.number);
+    std::snprintf(text, sizeof(text), "element %zu of argument %s", index, memory.name.c_str());
     return static_cast<const char*>(text);
   };
   const char* accesses = writes ? "writes" : "reads";
@@ -375,10 +376,10 @@ void check_cell(Memory& memory, size_t index, bool writes) {
 void check_memory(Memory& memory, uintptr_t address, size_t bytes, bool writes) {
   const char* accesses = writes ? "writes" : "reads";
   if (address + bytes > memory.end)
-    fail("out of bounds: thread %u %s past the end of argument %d", thread_of(current), accesses,
-         memory.number);
+    fail("out of bounds: thread %u %s past the end of argument %s", thread_of(current), accesses,
+         memory.name.c_str());
   if (writes && memory.is_input)
-    fail("input written: thread %u writes to argument %d", thread_of(current), memory.number);
+    fail("input written: thread %u writes to argument %s", thread_of(current), memory.name.c_str());
   const size_t first = (address - memory.start) / memory.grain;
   const size_t last = (address + bytes - 1 - memory.start) / memory.grain;
   for (size_t index = first; index <= last; ++index) check_cell(memory, index, writes);
@@ -506,8 +507,8 @@ EMULATION_EXPORT void emulation_forget_buffers() {
 }
 
 EMULATION_EXPORT void emulation_add_buffer(uintptr_t start, size_t bytes, size_t grain,
-                                           bool is_input, int number) {
-  cuda_emulation::buffers.push_back({start, start + bytes, grain, is_input, number, {}});
+                                           bool is_input, const char* name) {
+  cuda_emulation::buffers.push_back({start, start + bytes, grain, is_input, name, {}});
 }
 
 // Calls that g++ -fsanitize=thread puts before accesses to memory.
