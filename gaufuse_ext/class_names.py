@@ -112,9 +112,10 @@ def _json_pairs(path: Path, data: object) -> list[tuple[str, str]]:
 
 def _text_pairs(path: Path) -> list[tuple[str, str]]:
     lines = lines_of(path)
-    split = [re.fullmatch(r"(\d+)\s*[\s,;:]\s*(\S.*)", line) for line in lines]
-    if all(split):
-        return [(_number_text(match[1]), match[2]) for match in split]
+    matches = [re.fullmatch(r"(\d+)\s*[\s,;:]\s*(\S.*)", line) for line in lines]
+    numbered = [(_number_text(match[1]), match[2]) for match in matches if match]
+    if len(numbered) == len(lines):
+        return numbered
     return [(str(number), name) for number, name in enumerate(lines)]
 
 
