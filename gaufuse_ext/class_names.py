@@ -56,7 +56,8 @@ def _plain(label: str) -> str:
 
 
 def check_videos_in_common(found: Collection[str], truth: Collection[str]) -> None:
-    """
+    """Refuses predictions of which none could count.
+
     Raises:
         ValueError: there are predictions, and of no video that has ground truth.
     """
