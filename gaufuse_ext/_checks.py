@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 FLOATS = (torch.float32, torch.float64)
-Counts = torch.Tensor | Sequence[int] | int | None
+GivenCounts = torch.Tensor | Sequence[int] | int
+Counts = GivenCounts | None
 
 
 def describe(value: object) -> str:
@@ -39,7 +40,9 @@ def check_segments(name: str, value: object) -> torch.Tensor:
     return value
 
 
-def check_like(name: str, value: object, shape: torch.Size, model: torch.Tensor) -> torch.Tensor:
+def check_like(
+    name: str, value: object, shape: tuple[int, ...], model: torch.Tensor
+) -> torch.Tensor:
     """A tensor of the given shape with the dtype and the device of `model`."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(
@@ -52,7 +55,7 @@ def check_like(name: str, value: object, shape: torch.Size, model: torch.Tensor)
     return value
 
 
-def check_counts(name: str, value: Counts, groups: int, device: torch.device) -> torch.Tensor:
+def check_counts(name: str, value: GivenCounts, groups: int, device: torch.device) -> torch.Tensor:
     """(G,) int64 on `device`; an int or a 0-d tensor stands for one group."""
     if isinstance(value, torch.Tensor):
         if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
@@ -92,7 +95,7 @@ def check_integer(name: str, value: object, least: int) -> int:
         raise TypeError(f"{name} must be an integer, got {describe(value)}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
-    return value
+    return value  # type: ignore[return-value]  # torch.compile's SymInt stays symbolic
 
 
 def check_number(name: str, value: object) -> float:

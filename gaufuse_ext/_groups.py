@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native
+
+Result = TypeVar("Result", bound=tuple[torch.Tensor, ...])
 
 
 class ScoredGroups(NamedTuple):
@@ -36,8 +38,8 @@ def scored_groups(segments: object, scores: object, counts: _checks.Counts) -> S
     return ScoredGroups(segments, scores, counts, batched)
 
 
-def unbatch(result: NamedTuple) -> NamedTuple:
-    """Takes the G axis of one group off every tensor of a result."""
+def unbatch(result: Result) -> Result:
+    """Takes the G axis of one group off every tensor of a result, which is a NamedTuple of them."""
     return type(result)(*(tensor.squeeze(0) for tensor in result))
 
 

@@ -56,7 +56,8 @@ def _plain(label: str) -> str:
 
 
 def check_videos_in_common(found: Collection[str], truth: Collection[str]) -> None:
-    """
+    """Refuses predictions of which none could count.
+
     Raises:
         ValueError: there are predictions, and of no video that has ground truth.
     """
@@ -112,9 +113,10 @@ def _json_pairs(path: Path, data: object) -> list[tuple[str, str]]:
 
 def _text_pairs(path: Path) -> list[tuple[str, str]]:
     lines = lines_of(path)
-    split = [re.fullmatch(r"(\d+)\s*[\s,;:]\s*(\S.*)", line) for line in lines]
-    if all(split):
-        return [(_number_text(match[1]), match[2]) for match in split]
+    matches = [re.fullmatch(r"(\d+)\s*[\s,;:]\s*(\S.*)", line) for line in lines]
+    numbered = [(_number_text(match[1]), match[2]) for match in matches if match]
+    if len(numbered) == len(lines):
+        return numbered
     return [(str(number), name) for number, name in enumerate(lines)]
 
 

@@ -47,7 +47,8 @@ def by_own_names(
 
 
 def split_template(template: str, option: str = "--template") -> tuple[str, str]:
-    """
+    """What stands before and after {video} in a template; option: what it is called in errors.
+
     Raises:
         ValueError: {video} is not in it once.
     """

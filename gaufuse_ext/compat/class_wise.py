@@ -98,7 +98,7 @@ def suppress(
     return kept_segs.to(segs.dtype), kept_scores.to(scores.dtype), cls_idxs[kept]
 
 
-def _check_arguments(segs: object, scores: object, cls_idxs: object) -> None:
+def _check_arguments(segs: torch.Tensor, scores: torch.Tensor, cls_idxs: torch.Tensor) -> None:
     for name, value in (("segs", segs), ("scores", scores), ("cls_idxs", cls_idxs)):
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {_checks.describe(value)}")

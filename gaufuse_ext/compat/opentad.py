@@ -80,6 +80,6 @@ def batched_nms(
     )
 
 
-def _at_least_float32(values: object) -> object:
+def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
     half = isinstance(values, torch.Tensor) and values.dtype in (torch.float16, torch.bfloat16)
     return values.float() if half else values

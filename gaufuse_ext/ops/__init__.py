@@ -1,0 +1,1 @@
+"""The operations: one public function a file, exported by `gaufuse_ext`."""

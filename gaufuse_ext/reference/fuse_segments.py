@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats, Integers
+
 
 def fuse_segments(
-    segments: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None = None,
+    segments: Floats,
+    scores: Floats,
+    weights: Floats | None = None,
     *,
     temperature: float = 0.2,
     threshold: float = 0.25,
     overlap: str = "candidate",
     length_offset: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Floats, Floats, Integers]:
     """Gaussian weighted fusion of the proposals of one group.
 
     Args:
@@ -30,7 +32,8 @@ def fuse_segments(
     order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
     alive = np.ones(len(scores), dtype=bool)
     assignment = np.full(len(scores), -1, dtype=np.int64)
-    fused_segments, fused_scores = [], []
+    fused_segments: list[Floats] = []
+    fused_scores: list[float] = []
     for seed in order:
         if not alive[seed]:
             continue
@@ -50,7 +53,7 @@ def fuse_segments(
     )
 
 
-def _overlap(seed: np.ndarray, others: np.ndarray, kind: str, length_offset: float) -> np.ndarray:
+def _overlap(seed: Floats, others: Floats, kind: str, length_offset: float) -> Floats:
     """Overlap of one segment with each of (N, 2) others; zero where a length is not positive."""
     shared = np.minimum(seed[1], others[:, 1]) - np.maximum(seed[0], others[:, 0]) + length_offset
     shared = np.maximum(shared, 0.0)
@@ -62,4 +65,5 @@ def _overlap(seed: np.ndarray, others: np.ndarray, kind: str, length_offset: flo
         base = seed_length + lengths - shared
     else:
         base = np.minimum(seed_length, lengths)
-    return np.divide(shared, base, out=np.zeros_like(shared), where=base > 0)
+    fractions: Floats = np.divide(shared, base, out=np.zeros_like(shared), where=base > 0)
+    return fractions

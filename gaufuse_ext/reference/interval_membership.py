@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats
+
 
 def interval_membership(
-    segments: np.ndarray,
+    segments: Floats,
     num_snippets: int,
     *,
     mode: str = "contrast",
     margin: float = 0.0785,
     margin_power: float = 0.9,
-) -> np.ndarray:
+) -> Floats:
     """Membership matrix (N, T) float64 of (N, 2) instances over T snippets."""
     segments = np.asarray(segments, dtype=np.float64).reshape(-1, 2)
     matrix = np.zeros((len(segments), num_snippets))
@@ -27,6 +29,6 @@ def interval_membership(
             row[left] = -1.0
             row[right] = -1.0
         if mode != "contrast":
-            row[row > 0] /= max(1, np.count_nonzero(row > 0))
-            row[row < 0] /= max(1, np.count_nonzero(row < 0))
+            row[row > 0] /= max(1, int(np.count_nonzero(row > 0)))
+            row[row < 0] /= max(1, int(np.count_nonzero(row < 0)))
     return matrix

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats, Integers
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 
 def nms(
-    segments: np.ndarray, scores: np.ndarray, iou_threshold: float, length_epsilon: float = 0.0
-) -> np.ndarray:
+    segments: Floats, scores: Floats, iou_threshold: float, length_epsilon: float = 0.0
+) -> Integers:
     """Indices (K,) kept of (N, 2) segments with (N,) scores, by descending score."""
     iou = segment_iou(segments, segments, length_epsilon)
     remaining = sorted(range(len(scores)), key=lambda i: (-scores[i], i))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats
 
-def segment_iou(a: np.ndarray, b: np.ndarray, length_epsilon: float = 0.0) -> np.ndarray:
+
+def segment_iou(a: Floats, b: Floats, length_epsilon: float = 0.0) -> Floats:
     """IoU (N, M) of (N, 2) and (M, 2) segments; zero where the union is empty.
 
     Args:
@@ -18,4 +20,5 @@ def segment_iou(a: np.ndarray, b: np.ndarray, length_epsilon: float = 0.0) -> np
     lengths_a = a[..., 1] - a[..., 0] + length_epsilon
     lengths_b = b[..., 1] - b[..., 0] + length_epsilon
     union = lengths_a + lengths_b - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 
 def segment_voting(
-    kept: np.ndarray,
-    segments: np.ndarray,
-    scores: np.ndarray,
+    kept: Floats,
+    segments: Floats,
+    scores: Floats,
     iou_threshold: float,
     weights: str = "score",
-) -> np.ndarray:
+) -> Floats:
     """(K, 2) kept segments -> means of the (N, 2) segments around them, by (N,) scores, or by
     scores times IoU ("score_iou")."""
     refined = np.array(kept, dtype=np.float64)

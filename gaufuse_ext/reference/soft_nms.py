@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats, Integers
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 
 def soft_nms(
-    segments: np.ndarray,
-    scores: np.ndarray,
+    segments: Floats,
+    scores: Floats,
     *,
     method: str = "gaussian",
     sigma: float = 0.5,
@@ -18,12 +19,13 @@ def soft_nms(
     max_output: int | None = None,
     threshold_growth: float = 0.0,
     length_epsilon: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Integers, Floats]:
     """Indices (K,) selected of (N, 2) segments, in that order, and their decayed scores (K,)."""
     iou = segment_iou(segments, segments, length_epsilon)
     remaining = np.array(scores, dtype=np.float64)
     alive = np.ones(len(remaining), dtype=bool)
-    keep, kept_scores = [], []
+    keep: list[int] = []
+    kept_scores: list[float] = []
     while alive.any() and len(keep) != max_output:
         best = int(np.argmax(np.where(alive, remaining, -np.inf)))  # the first of equals
         keep.append(best)

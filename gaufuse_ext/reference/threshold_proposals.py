@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+
+from gaufuse_ext.array_types import Flags, Floats
 
 
 def threshold_proposals(
-    cas: np.ndarray,
-    thresholds,
+    cas: Floats,
+    thresholds: Sequence[float] | Floats,
     *,
     min_length: int = 2,
     margin: float = 0.0785,
     margin_power: float = 0.9,
-) -> np.ndarray:
+) -> Floats:
     """Proposals of one activation sequence, in the order of thresholds, then time.
 
     Args:
@@ -35,7 +39,7 @@ def threshold_proposals(
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def _runs(mask: np.ndarray):
+def _runs(mask: Flags) -> Iterable[tuple[int, int]]:
     """Maximal runs [start, end) of True."""
     edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
     return zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats, Integers
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 
 def weighted_segments_fusion(
-    segments: np.ndarray,
-    scores: np.ndarray,
+    segments: Floats,
+    scores: Floats,
     *,
     iou_threshold: float = 0.55,
     skip_below: float = 0.0,
     num_models: int = 1,
     confidence: str = "avg",
     allows_overflow: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Floats, Floats, Integers]:
     """Fused segments (K, 2) and scores (K,), and the cluster (N,) of each input, -1 for none."""
     clusters: list[list[int]] = []
-    fused: list[np.ndarray] = []
+    fused: list[Floats] = []
     for j in sorted(range(len(scores)), key=lambda i: (-scores[i], i)):
         if scores[j] < skip_below or segments[j, 0] == segments[j, 1]:
             continue
@@ -50,7 +51,10 @@ def weighted_segments_fusion(
     )
 
 
-def _mean(segments: np.ndarray, scores: np.ndarray, members: list[int]) -> np.ndarray:
+def _mean(segments: Floats, scores: Floats, members: list[int]) -> Floats:
     """Weighted by the scores; the first member while all scores are zero."""
     total = sum(scores[j] for j in members)
-    return sum(scores[j] * segments[j] for j in members) / total if total else segments[members[0]]
+    mean: Floats = segments[members[0]]
+    if total:
+        mean = sum(scores[j] * segments[j] for j in members) / total
+    return mean

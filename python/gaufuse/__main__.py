@@ -1,3 +1,5 @@
+"""`python -m gaufuse`: the command line, also under torchrun."""
+
 import sys
 
 from gaufuse.cli.main import main

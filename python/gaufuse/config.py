@@ -11,7 +11,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
@@ -57,6 +57,8 @@ IouRange = Annotated[tuple[float, float, float], AfterValidator(_iou_range)]
 
 
 class Section(BaseModel):
+    """A part of the configuration: never changed, and without settings that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -68,6 +70,8 @@ class Step(Section):
 
 
 class DataConfig(Section):
+    """The data set and how it is read."""
+
     root: str | None = None  # data set folder; relative to the configuration file
     standardize: bool  # shift and scale each feature dimension by the training snippets'
     batch_size: Count  # videos per optimiser step
@@ -98,6 +102,8 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
+    """The base model (method section 2)."""
+
     embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
     # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
     # tell an action by themselves: how many snippets it sees, and from one to the next.
@@ -112,6 +118,8 @@ class ModelConfig(Section):
 
 
 class LossConfig(Section):
+    """The losses of a step and their weights over the epochs (method section 2)."""
+
     # How video labels supervise: "softmax" is the paper's and takes about one label a video for
     # granted; "sigmoid" is a binary cross entropy per class on the mean of the top snippets.
     video: Literal["softmax", "sigmoid"]
@@ -130,6 +138,8 @@ class LossConfig(Section):
 
 
 class OptimizerConfig(Section):
+    """Adam and its learning rate."""
+
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     weight_decay: NotNegative
     learning_rate: list[Step]
@@ -137,6 +147,8 @@ class OptimizerConfig(Section):
 
 
 class MemoryConfig(Section):
+    """The class memory (method section 2)."""
+
     start: Epoch  # filled from all training videos at the end of this epoch
     size: Count  # representatives kept per class
 
@@ -152,6 +164,8 @@ class TargetPhase(Section):
 
 
 class ScheduleConfig(Section):
+    """What happens at which epoch: counted from one, and moved by `steps`."""
+
     epochs: Epoch
     refresh: list[
         Epoch
@@ -311,6 +325,8 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
+    """How detections are scored (docs/evaluation.md)."""
+
     protocol: Literal["activitynet", "thumos"]
     iou_thresholds: IouRange
 
@@ -338,6 +354,8 @@ class ReleaseQuirks(Section):
 
 
 class Config(Section):
+    """All settings of a training run; `load_config` makes it of a preset or a file."""
+
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig
     model: ModelConfig
@@ -377,6 +395,7 @@ class Config(Section):
 
 
 def presets() -> list[str]:
+    """Names of the configurations that come with the package, for `load_config`."""
     folder = resources.files("gaufuse.configs")
     return sorted(
         p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
@@ -393,14 +412,19 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Confi
         FileNotFoundError, ValueError: with every setting that is unknown, missing or out of range.
     """
     table = _read_preset(str(source)) if str(source) in presets() else _read_file(Path(source))
-    changed: dict = {}
+    changed: dict[str, Any] = {}
     for override in overrides or []:
         _apply(table, override)
         _apply(changed, override)
     return validate(_as_long_as_said(table, changed), str(source))
 
 
-def validate(table: dict, name: str) -> Config:
+def validate(table: dict[str, Any], name: str) -> Config:
+    """The configuration of a table as TOML has it; `name` says where it is from.
+
+    Raises:
+        ValueError: with every setting that is unknown, missing or out of range.
+    """
     try:
         return Config.model_validate(table)
     except ValidationError as error:
@@ -420,12 +444,12 @@ def dump_config(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
-def _read_preset(name: str) -> dict:
+def _read_preset(name: str) -> dict[str, Any]:
     text = resources.files("gaufuse.configs").joinpath(f"{name}.toml").read_text()
     return _with_base(tomllib.loads(text), name)
 
 
-def _read_file(path: Path) -> dict:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = read_text(path)
     except FileNotFoundError:
@@ -443,7 +467,7 @@ def _read_file(path: Path) -> dict:
     return table
 
 
-def _with_base(table: dict, name: str) -> dict:
+def _with_base(table: dict[str, Any], name: str) -> dict[str, Any]:
     base = table.pop("base", None)
     if base is None:
         return table
@@ -452,7 +476,7 @@ def _with_base(table: dict, name: str) -> dict:
     return _as_long_as_said(_merge(_read_preset(base), table), table)
 
 
-def _as_long_as_said(table: dict, changes: dict) -> dict:
+def _as_long_as_said(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Who names a number of epochs gets it: a base's schedule.steps is for its own epochs."""
     own = changes.get("schedule", {})
     if isinstance(own, dict) and "epochs" in own and "steps" not in own:
@@ -460,7 +484,7 @@ def _as_long_as_said(table: dict, changes: dict) -> dict:
     return table
 
 
-def _merge(base: dict, changes: dict) -> dict:
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
@@ -469,7 +493,7 @@ def _merge(base: dict, changes: dict) -> dict:
     return merged
 
 
-def _apply(table: dict, override: str) -> None:
+def _apply(table: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals:
         raise ValueError(f"an override must look like section.key=value, got {override!r}")

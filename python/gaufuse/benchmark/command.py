@@ -22,6 +22,7 @@ LINE_EVERY_SECONDS = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """As a command's (`gaufuse.cli.command`)."""
     names = [operation.name for operation in operations.operations(ScalarLoops(None))]
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="OPERATION", help=f"some of {', '.join(names)}"
@@ -50,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Measures, prints the tables, writes what was asked for.
+
+    Raises:
+        ValueError: an option's value, before anything is measured.
+    """
     device = _device(options.device)
     threads = torch.get_num_threads() if options.threads is None else options.threads
     if threads < 1:

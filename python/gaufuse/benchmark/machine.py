@@ -12,6 +12,7 @@ from gaufuse_ext import build_info
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
+    """As JSON takes it; "gpu" is None on the CPU."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

@@ -46,6 +46,7 @@ class GpuTarget:
     bandwidth_share: float | None = None  # of copy_, at least
 
     def reached(self, seconds: float, bandwidth_share: float) -> bool:
+        """Whether a measurement meets what is asked for; what is None is not."""
         return (self.seconds is None or seconds <= self.seconds) and (
             self.bandwidth_share is None or bandwidth_share >= self.bandwidth_share
         )
@@ -53,6 +54,8 @@ class GpuTarget:
 
 @dataclass(frozen=True)
 class Operation:
+    """A kernel, the cases that it is measured on, and what it is compared with."""
+
     name: str
     unit: str  # of Case.size
     kernel: Callable[..., object]  # of a case's inputs
@@ -65,6 +68,7 @@ class Operation:
 
 
 def operations(scalar: ScalarLoops) -> list[Operation]:
+    """All of them, in the order of the tables; scalar: loops to compare with, where there are."""
     return [
         Operation(
             "label_front_end",  # what turns the activations of a video into instances
@@ -139,7 +143,7 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             DETECTOR,
             versions.reference("nms", lambda f, *x: f(*x, IOU_THRESHOLD), _square(40))
             | versions.vectorised(
-                lambda *x: torch_versions.nms(*x, IOU_THRESHOLD),
+                lambda segments, scores: torch_versions.nms(segments, scores, IOU_THRESHOLD),
                 _square(24),
             )
             | versions.torchvision_nms(IOU_THRESHOLD)
@@ -189,7 +193,9 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
                 _square(40),
             )
             | versions.vectorised(
-                lambda *x: torch_versions.soft_nms(*x, SIGMA, MIN_SCORE),
+                lambda segments, scores: torch_versions.soft_nms(
+                    segments, scores, SIGMA, MIN_SCORE
+                ),
                 lambda x: 100 * x[1].shape[1],
             )
             | versions.actionformer_soft_nms(SIGMA, MIN_SCORE)
@@ -199,7 +205,9 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
         Operation(
             "segment_voting",
             "segments",
-            lambda kept, *x: gx.segment_voting(kept, *x, VOTING_THRESHOLD),
+            lambda kept, segments, scores: gx.segment_voting(
+                kept, segments, scores, VOTING_THRESHOLD
+            ),
             (
                 _votes("1 group", 1, 2_000, quick=True),
                 _votes("1,000 groups", 1_000, 2_000),

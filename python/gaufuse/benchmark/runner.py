@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -61,7 +62,7 @@ class Runner:
         advance: Callable[[str], None] = lambda note: None,
     ) -> dict[str, object]:
         """The report as it goes into the JSON file. `advance` is called `steps(...)` times."""
-        bandwidth = []
+        bandwidth: list[dict[str, Any]] = []
         for threads in self._threads:
             advance("memory bandwidth")
             size = min(self._effort.copy_bytes, available_memory(self._device) // 8)
@@ -95,6 +96,7 @@ class Runner:
         }
 
     def steps(self, operations: Sequence[Operation], quick: bool) -> int:
+        """How often `run` will call `advance`."""
         versions = sum(
             len(cases_of(operation, quick)) * (1 + len(operation.versions))
             for operation in operations
@@ -199,6 +201,7 @@ class Runner:
 
 
 def cases_of(operation: Operation, quick: bool) -> list[Case]:
+    """All cases, or the small one that takes a moment."""
     return [case for case in operation.cases if case.quick or not quick]
 
 

@@ -18,6 +18,8 @@ FLUSH_BYTES = 1 << 30  # beyond any cache
 
 @dataclass(frozen=True)
 class Timing:
+    """Seconds of one call, from several samples."""
+
     seconds: float  # median of one call
     fastest: float
     samples: int
@@ -25,6 +27,7 @@ class Timing:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
+    """torch, and so the kernels, have so many CPU threads meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -39,6 +42,7 @@ class CpuTimer:
     device = torch.device("cpu")
 
     def once(self, call: Callable[[], object]) -> float:
+        """Seconds of a single call, without a warm-up."""
         started = time.perf_counter()
         call()
         return time.perf_counter() - started
@@ -73,9 +77,11 @@ class CudaTimer:
         self._flush = torch.empty(min(FLUSH_BYTES, total // 16), dtype=torch.uint8, device=device)
 
     def once(self, call: Callable[[], object]) -> float:
+        """Seconds of a single call on the device, without a warm-up; waits for it."""
         return self._samples(call, 1)[0]
 
     def measure(self, call: Callable[[], object], seconds: float) -> Timing:
+        """The median over about `seconds` of the device's time, after two calls to warm up."""
         self.once(call)  # loads the kernels, fills the allocator
         first = self.once(call)
         count = 1 if first > LONG_SECONDS else round(seconds / max(first, 1e-6))

@@ -11,17 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
-Inputs = tuple  # tensors (G, ...), and numbers that are the same for all groups
+Inputs = tuple[Any, ...]  # tensors (G, ...), and numbers that are the same for all groups
 
 
 def unchanged(inputs: Inputs) -> Inputs:
+    """`Version.prepare` of versions that take the kernel's own inputs."""
     return inputs
 
 
 def first_groups(inputs: Inputs, groups: int) -> Inputs:
+    """The inputs of the first `groups` groups alone."""
     return tuple(x[:groups] if isinstance(x, torch.Tensor) else x for x in inputs)
 
 
@@ -32,7 +35,7 @@ class Version:
     It gets the first groups of a case alone where all of them would take too long.
     """
 
-    call: Callable[[object], object]  # timed; of what `prepare` returns
+    call: Callable[[Any], object]  # timed; of what `prepare` returns
     prepare: Callable[[Inputs], object] = unchanged  # not timed
     cpu_only: bool = False
     threaded: bool = False  # uses torch's threads
@@ -56,10 +59,12 @@ def reference(name: str, loop: Callable, group_bytes: Callable[[Inputs], int]) -
 
 
 def reference_function(name: str) -> Callable | None:
+    """The NumPy twin of an operation; None where there is none."""
     try:
-        return getattr(importlib.import_module(f"gaufuse_ext.reference.{name}"), name)
+        function: Callable = getattr(importlib.import_module(f"gaufuse_ext.reference.{name}"), name)
     except ImportError:
         return None
+    return function
 
 
 def to_numpy(inputs: Inputs) -> list:
@@ -89,6 +94,8 @@ def dense_linprog() -> dict[str, Version]:
     except ImportError:
         return {}
     membership = reference_function("interval_membership")
+    if membership is None:
+        return {}
 
     def call(groups: list) -> None:
         for segments, scores, num_snippets in groups:
@@ -141,12 +148,15 @@ def actionformer(call_group: Callable[[ModuleType, torch.Tensor, torch.Tensor], 
 
 
 def actionformer_nms(iou_threshold: float) -> dict[str, Version]:
+    """Hard NMS; empty where the extension is not built."""
     return actionformer(
         lambda module, segments, scores: module.nms(segments, scores, iou_threshold=iou_threshold)
     )
 
 
 def actionformer_soft_nms(sigma: float, min_score: float) -> dict[str, Version]:
+    """Gaussian soft-NMS; empty where the extension is not built."""
+
     def call_group(module: ModuleType, segments: torch.Tensor, scores: torch.Tensor) -> None:
         module.softnms(
             segments,
@@ -176,10 +186,15 @@ class ScalarLoops:
             self._library = ctypes.CDLL(str(library))  # stays mapped when the file is gone
 
     def nms(self, iou_threshold: float) -> dict[str, Version]:
+        """Hard NMS; empty where the loops could not be compiled."""
+        library = self._library
+        if library is None:
+            return {}
+
         def call(inputs: Inputs) -> torch.Tensor:
             segments, scores = inputs
             keep = torch.empty_like(scores, dtype=torch.int64)
-            self._library.scalar_nms(
+            library.scalar_nms(
                 *_addresses(segments, scores),
                 *_sizes(scores),
                 ctypes.c_float(iou_threshold),
@@ -187,14 +202,19 @@ class ScalarLoops:
             )
             return keep
 
-        return self._version(call)
+        return _scalar(call)
 
     def soft_nms(self, sigma: float, min_score: float) -> dict[str, Version]:
+        """Gaussian soft-NMS; empty where the loops could not be compiled."""
+        library = self._library
+        if library is None:
+            return {}
+
         def call(inputs: Inputs) -> Inputs:
             segments, scores = inputs
             keep = torch.empty_like(scores, dtype=torch.int64)
             kept_scores = torch.empty_like(scores)
-            self._library.scalar_soft_nms(
+            library.scalar_soft_nms(
                 *_addresses(segments, scores),
                 *_sizes(scores),
                 ctypes.c_float(sigma),
@@ -203,12 +223,11 @@ class ScalarLoops:
             )
             return keep, kept_scores
 
-        return self._version(call)
+        return _scalar(call)
 
-    def _version(self, call: Callable[[Inputs], object]) -> dict[str, Version]:
-        if self._library is None:
-            return {}
-        return {"scalar C++": Version(call, _contiguous_on_cpu, cpu_only=True)}
+
+def _scalar(call: Callable[[Inputs], object]) -> dict[str, Version]:
+    return {"scalar C++": Version(call, _contiguous_on_cpu, cpu_only=True)}
 
 
 def _contiguous_on_cpu(inputs: Inputs) -> Inputs:

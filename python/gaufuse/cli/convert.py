@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -193,7 +194,9 @@ def _renaming(text: str) -> tuple[str, str]:
     return old, new
 
 
-def _crops(text: str) -> str | int:
-    if text == "mean" or text.isdecimal():
-        return text if text == "mean" else int(text)
+def _crops(text: str) -> Literal["mean"] | int:
+    if text == "mean":
+        return "mean"
+    if text.isdecimal():
+        return int(text)
     raise argparse.ArgumentTypeError(f"must be mean or a number from 0 on, got {text!r}")

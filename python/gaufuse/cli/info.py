@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    info = build_info() | {"python": platform.python_version(), "machine": platform.platform()}
+    info: dict[str, object] = {
+        **build_info(),
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+    }
     if info["cuda_available"]:
         devices = range(torch.cuda.device_count())
         info["devices"] = [torch.cuda.get_device_name(device) for device in devices]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 
@@ -52,6 +53,7 @@ from gaufuse.utils.console import ProgressLine, make_console
 from gaufuse.utils.name_lists import read_class_names
 from gaufuse.utils.video_names import check_safe_names
 from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
 from gaufuse_ext.name_templates import by_own_names
 
@@ -60,7 +62,7 @@ PRESET = "thumos14"
 SEGMENT_TEMPERATURE = 0.2  # of scores that are no contrasts of activations
 
 T = TypeVar("T")
-Labels = dict[str, np.ndarray]  # (T, C) float32 by video
+Labels = dict[str, npt.NDArray[np.float32]]  # (T, C) float32 by video
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,11 @@ def run(options: argparse.Namespace) -> None:
     if options.annotations:
         truth = LabelAnnotations.load(options.annotations, options.annotation_template)
     classes = read_class_names(options.classes) if options.classes else None
-    folder = Path(options.input).is_dir()
-    if folder and classes is None:
-        raise ValueError("a folder of activation sequences needs --classes")
-    if folder and options.no_fusion:
-        raise ValueError("--no-fusion is for segments: INPUT is a folder of activations")
-    if folder:
+    if Path(options.input).is_dir():
+        if classes is None:
+            raise ValueError("a folder of activation sequences needs --classes")
+        if options.no_fusion:
+            raise ValueError("--no-fusion is for segments: INPUT is a folder of activations")
         made = _of_activations(truth, classes, config, options, console)
     else:
         made = _of_segments(truth, classes, config, options, console)
@@ -206,7 +207,7 @@ def _of_activations(
     return Made(labels, classes, status, settings)
 
 
-def _groups(cas: np.ndarray, columns: list[int]) -> ActivationGroups:
+def _groups(cas: Array, columns: list[int]) -> ActivationGroups:
     """Those classes of one video (T, C). How sure a model is that the video shows them is not
     known: they are taken to be there."""
     dtype = np.float64 if cas.dtype.itemsize >= 8 else np.float32  # training's

@@ -20,9 +20,10 @@ from gaufuse.cli import (
     simulate,
     train,
 )
+from gaufuse.cli.command import Command
 from gaufuse.utils.write_error import naming, naming_full_disks
 
-COMMANDS = (
+COMMANDS: tuple[Command, ...] = (
     train,
     detect,
     evaluate,
@@ -50,6 +51,7 @@ a first run, on simulated videos:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Of all commands; what it parses has the chosen one's `run`."""
     parser = argparse.ArgumentParser(
         "gaufuse",
         description=DESCRIPTION,
@@ -59,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        summary, _, details = command.__doc__.partition("\n\n")
+        summary, _, details = (command.__doc__ or "").partition("\n\n")
         subparser = commands.add_parser(
             name,
             help=summary,

@@ -16,16 +16,23 @@ LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
 
 
 def add_settings(parser: argparse.ArgumentParser, text: str) -> None:
+    """--set, for `load_config`; text: its help."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=text
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device, for `pick_device`."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
 
 
 def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto": a GPU where there is one that the package can use.
+
+    Raises:
+        ValueError: no such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if build_info()["cuda_available"] else "cpu")
     try:
@@ -38,7 +45,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def add_fusion(parser: argparse.ArgumentParser, temperature: float | None) -> None:
-    """
+    """Options of `fuse_groups`.
+
     Args:
         temperature: the default, with those of the other options; None leaves all to the caller.
     """

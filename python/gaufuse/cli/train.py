@@ -129,7 +129,7 @@ def _train(
             raise ValueError("--dry-run is for one process: leave torchrun out")
         planned = Trainer(dataset, config, folder, device, console)
         if weights is not None:
-            initialise(planned.model, weights)
+            initialise(planned.base, weights)
         dry_run(planned, console, options.resume or options.overwrite)
         return
     with ExitStack() as held:
@@ -147,7 +147,7 @@ def _train(
         )
         trainer = Trainer(dataset, config, folder, device, console, world)
         if weights is not None:
-            initialise(trainer.model, weights)
+            initialise(trainer.base, weights)
         if options.resume and latest_checkpoint(folder.checkpoints) is None:
             console.print(f"{folder.root} holds no checkpoint yet: starting from the beginning")
         elif options.resume:
@@ -215,6 +215,8 @@ def _converted(source: Path, options: argparse.Namespace, world: World, console:
 
 
 def find_config(target: Path, dataset: Dataset, console: Console) -> str | Path:
+    """What `load_config` takes for a data set without --config: its own train.toml, or the preset
+    for data of its kind."""
     own = target / "train.toml"
     if own.is_file():
         return own

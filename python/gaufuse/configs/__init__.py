@@ -1,0 +1,1 @@
+"""The presets, in TOML; `gaufuse.config.load_config` reads them by name."""

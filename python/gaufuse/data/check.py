@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +16,7 @@ from gaufuse.utils.console import ProgressLine
 from gaufuse.utils.safe_load import load_array
 from gaufuse.utils.visible import is_visible
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.name_templates import same_form, template_between
 
 # Features end up to a snippet window before or after the video, whatever extracted them.
@@ -25,6 +27,8 @@ SEGMENT_TOLERANCE = 1.0  # seconds past the video's end: annotations are rounded
 
 @dataclass
 class Problem:
+    """One kind of fault, and all that have it."""
+
     kind: str
     videos: list[str]  # or classes, or file names
     detail: str  # of the first
@@ -47,12 +51,15 @@ class DataReport:
 
     @property
     def fatal(self) -> bool:
+        """Whether training would refuse the data set."""
         return any(problem.fatal for problem in self.problems)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
+        """The fields, and "ok": that nothing is fatal."""
         return asdict(self) | {"ok": not self.fatal}
 
     def add(self, kind: str, video: str, detail: str, fatal: bool) -> None:
+        """Notes a fault of a video (or class, or file); of a kind, the first one's detail stays."""
         for problem in self.problems:
             if problem.kind == kind:
                 problem.videos.append(video)
@@ -70,7 +77,9 @@ def check_data(root: str | Path, console: Console) -> DataReport:
     annotations, own_seconds = load_annotations(info)
     report = DataReport(info.name, str(root), info.feature_dim)
     used = {info.training_subset: "training", info.testing_subset: "testing"}
-    snippets, dtypes, digests = Counter(), Counter(), {}
+    snippets: Counter[str] = Counter()
+    dtypes: Counter[str] = Counter()
+    digests: dict[int, str] = {}
     with ProgressLine(console, "checking", len(annotations)) as progress:
         for name, video in annotations.items():
             subset = str(video.subset)
@@ -91,7 +100,7 @@ def check_data(root: str | Path, console: Console) -> DataReport:
     return report
 
 
-def _check_features(info: DatasetInfo, name: str, report: DataReport) -> np.ndarray | None:
+def _check_features(info: DatasetInfo, name: str, report: DataReport) -> Array | None:
     path = feature_path(info.root, name)
     try:
         array = load_array(path, mapped=True)
@@ -113,7 +122,7 @@ def _check_features(info: DatasetInfo, name: str, report: DataReport) -> np.ndar
     return array
 
 
-def _check_values(array: np.ndarray, name: str, report: DataReport) -> None:
+def _check_values(array: Array, name: str, report: DataReport) -> None:
     """In the type that training uses them in."""
     bad = int((~np.isfinite(array)).sum())
     if bad:
@@ -129,9 +138,7 @@ def _check_values(array: np.ndarray, name: str, report: DataReport) -> None:
         report.add("all zero", name, f"{array.dtype} {array.shape}", fatal=False)
 
 
-def _check_duplicate(
-    array: np.ndarray, name: str, digests: dict[int, str], report: DataReport
-) -> None:
+def _check_duplicate(array: Array, name: str, digests: dict[int, str], report: DataReport) -> None:
     first = digests.setdefault(hash((array.shape, array.tobytes())), name)
     if first != name:
         report.add("same features twice", name, f"as {first!r}", fatal=False)
@@ -181,9 +188,9 @@ def _check_annotations(
         return
     if (video.segments[:, 0] < 0.0).any():
         report.add("segment before the video", name, f"{video.segments[:, 0].min()} s", fatal=False)
-    known = video.duration is not None and video.duration > 0.0
-    if known and video.segments[:, 1].max() > video.duration + SEGMENT_TOLERANCE:
-        detail = f"ends at {video.segments[:, 1].max():.4g} s of {video.duration:.4g} s"
+    duration, last = video.duration or 0.0, video.segments[:, 1].max()
+    if duration > 0.0 and last > duration + SEGMENT_TOLERANCE:
+        detail = f"ends at {last:.4g} s of {duration:.4g} s"
         report.add("segment past the video's end", name, detail, fatal=False)
     if (video.segments[:, 0] == video.segments[:, 1]).any():
         report.add("empty segment", name, "starts where it ends", fatal=False)
@@ -194,7 +201,7 @@ def _count_labels(
 ) -> None:
     subsets = (info.training_subset, info.testing_subset)
     report.class_videos = {label: dict.fromkeys(subsets, 0) for label in info.classes}
-    segments = Counter()
+    segments: Counter[str] = Counter()
     for video in annotations.values():
         segments[str(video.subset)] += len(video.labels)
         for label in set(video.labels) & set(info.classes):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -18,6 +19,7 @@ from gaufuse.data.formats.source import DataSource, Mended, SourceVideo
 from gaufuse.utils.console import ProgressLine
 from gaufuse.utils.files import write_folder_atomically, write_in_folder, write_json, write_text
 from gaufuse.utils.video_names import ByName, check_safe_names
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.name_templates import mismatch_hint, same_form
 
 # Videos whose lengths are compared with their durations before anything is written.
@@ -37,6 +39,8 @@ KNOWN_SUBSETS = (
 
 @dataclass(frozen=True)
 class ConvertSettings:
+    """What the options of `gaufuse convert` say about the result."""
+
     name: str | None = None  # of the data set; None: the source folder's
     training_subset: str | None = None  # None: found out
     testing_subset: str | None = None
@@ -55,7 +59,7 @@ class ConvertSettings:
 class Conversion:
     """What was written, and what was not and why."""
 
-    videos: Counter = field(default_factory=Counter)  # by subset
+    videos: Counter[str | None] = field(default_factory=Counter)  # by subset
     left_out: dict[str, list[str]] = field(default_factory=dict)  # reason -> names
     notes: list[str] = field(default_factory=list)
     mended: list[Mended] = field(default_factory=list)
@@ -94,13 +98,15 @@ def convert(
 
     def write(folder: Path) -> None:
         (folder / "features").mkdir()
-        database, dims = {}, None
+        database: dict[str, dict[str, Any]] = {}
+        dims: int | None = None
         with ProgressLine(console, "converting", len(chosen)) as progress:
             for video in chosen:
                 entry, dims = _write_video(folder, source, video, dims, settings)
                 database[video.name] = entry
                 result.videos[video.annotation.subset] += 1
                 progress.advance()
+        assert dims is not None, "both subsets have videos"
         _write_tables(folder, source, database, dims, subsets, settings)
         if result.mended:
             write_json(folder / "mended.json", [asdict(mended) for mended in result.mended])
@@ -119,12 +125,13 @@ def _may_be_replaced(output: Path) -> bool:
     return (output / "dataset.toml").is_file() or (output.is_dir() and not any(output.iterdir()))
 
 
-def resample(features: np.ndarray, snippets: int) -> np.ndarray:
+def resample(features: Array, snippets: int) -> Array:
     """(T, D) -> (snippets, D) float32 by linear interpolation between snippet centers; snippet i
     then stands for the share [i / snippets, (i + 1) / snippets] of the video."""
     columns = torch.from_numpy(np.ascontiguousarray(features.T, dtype=np.float32)).unsqueeze(0)
     rows = F.interpolate(columns, size=snippets, mode="linear", align_corners=False)
-    return rows[0].T.contiguous().numpy()
+    resampled: Array = rows[0].T.contiguous().numpy()
+    return resampled
 
 
 def _with_subsets(
@@ -201,14 +208,17 @@ def _subsets(
     by_lower = {name.lower(): name for name in found}
     known = next((pair for pair in KNOWN_SUBSETS if set(pair) <= set(by_lower)), None)
     guess = source.subsets or (known and (by_lower[known[0]], by_lower[known[1]])) or (None, None)
-    training = settings.training_subset or guess[0]
-    testing = settings.testing_subset or guess[1]
-    for option, name in (("--training-subset", training), ("--testing-subset", testing)):
-        if name not in found:
-            raise ValueError(f"say {option}: the videos' subsets are {', '.join(found)}")
+    training = _one_of(found, settings.training_subset or guess[0], "--training-subset")
+    testing = _one_of(found, settings.testing_subset or guess[1], "--testing-subset")
     if training == testing:
         raise ValueError(f"training and testing subset are both {training!r}")
     return training, testing
+
+
+def _one_of(subsets: list[str], name: str | None, option: str) -> str:
+    if name is None or name not in subsets:
+        raise ValueError(f"say {option}: the videos' subsets are {', '.join(subsets)}")
+    return name
 
 
 def _choose(
@@ -308,7 +318,7 @@ def _check_lengths(
             "--snippet-seconds S, or --resample N"
         )
     ratios = [
-        video.annotation.duration / (max(1, len(video.features())) * _seconds(source, video))
+        _times_too_long(source, video)
         for video in timed[:: max(1, len(timed) // LOOKED_AT)][:LOOKED_AT]
     ]
     ratio = float(np.median(ratios)) if ratios else 1.0
@@ -323,15 +333,28 @@ def _check_lengths(
     result.notes.append(problem)
 
 
+def _times_too_long(source: DataSource, video: SourceVideo) -> float:
+    """The duration by that of the features, of a video of which both are known."""
+    duration, seconds = video.annotation.duration, _seconds(source, video)
+    assert duration is not None
+    assert seconds is not None
+    return duration / (max(1, len(_features(video))) * seconds)
+
+
+def _features(video: SourceVideo) -> Array:
+    assert video.features is not None, "videos without features are not chosen"
+    return video.features()
+
+
 def _write_video(
     folder: Path,
     source: DataSource,
     video: SourceVideo,
     dims: int | None,
     settings: ConvertSettings,
-) -> tuple[dict, int]:
+) -> tuple[dict[str, Any], int]:
     """Writes features; returns the video's entry of annotations.json and the dimensions."""
-    features = video.features()
+    features = _features(video)
     if len(features) == 0:
         raise ValueError(f"{source.path}: video {video.name!r} has no snippet")
     if dims is not None and features.shape[1] != dims:
@@ -343,9 +366,11 @@ def _write_video(
     if bad:
         raise ValueError(f"{source.path}: video {video.name!r} has {bad} NaN or infinite values")
     seconds = _seconds(source, video)
-    entry = {"subset": video.annotation.subset, "duration": video.annotation.duration}
-    if not entry["duration"]:
-        entry["duration"] = round(len(features) * seconds, 6)
+    duration = video.annotation.duration
+    if not duration:
+        assert seconds is not None, "one of the two is known of every video"
+        duration = round(len(features) * seconds, 6)
+    entry: dict[str, Any] = {"subset": video.annotation.subset, "duration": duration}
     if settings.resample is not None:
         features = resample(features, settings.resample)
     elif video.snippet_seconds is not None:
@@ -362,10 +387,10 @@ def _write_video(
     return entry, features.shape[1]
 
 
-def _stored(features: np.ndarray, video: str, settings: ConvertSettings) -> np.ndarray:
+def _stored(features: Array, video: str, settings: ConvertSettings) -> Array:
     half = settings.float16 or (features.dtype.itemsize == 2 and settings.resample is None)
     with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(features, dtype=np.float16 if half else np.float32)
+        stored: Array = np.ascontiguousarray(features, dtype=np.float16 if half else np.float32)
     if not np.isfinite(stored).all():
         raise ValueError(f"video {video!r} has values too large for {stored.dtype}")
     return stored
@@ -374,13 +399,13 @@ def _stored(features: np.ndarray, video: str, settings: ConvertSettings) -> np.n
 def _write_tables(
     folder: Path,
     source: DataSource,
-    database: dict[str, dict],
+    database: dict[str, dict[str, Any]],
     dims: int,
     subsets: tuple[str, str],
     settings: ConvertSettings,
 ) -> None:
     own = {entry.get("snippet_seconds") for entry in database.values()}
-    length: dict[str, float | int] = {}
+    length: dict[str, float | int | None] = {}
     if settings.resample is not None:
         length["snippets"] = settings.resample
     elif len(own) == 1:

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,8 @@ FIELDS = {  # of dataset.toml; how long a snippet is, is checked apart
 
 @dataclass(frozen=True)
 class DatasetInfo:
+    """What dataset.toml says; `root` is the folder that it lies in."""
+
     root: Path
     name: str
     snippet_seconds: float | None  # None: each video has its own
@@ -61,9 +64,12 @@ class Batch:
     sizes: list[int]  # (B,) the lengths on the host
 
     def to(self, device: torch.device) -> Batch:
+        """The same on a device; does not wait for copies out of pinned memory."""
         tensors = (self.features, self.mask, self.lengths, self.labels)
-        moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        return Batch(*moved, self.most_labels, self.videos, self.sizes)
+        features, mask, lengths, labels = (
+            tensor.to(device, non_blocking=True) for tensor in tensors
+        )
+        return Batch(features, mask, lengths, labels, self.most_labels, self.videos, self.sizes)
 
     def select(self, rows: list[int]) -> Batch:
         """Those of its videos, padded to the longest of them."""
@@ -78,8 +84,14 @@ class Batch:
             self.labels,
         )
         # Not by an index tensor, which would have to be sent to the device.
+        features, mask, lengths, labels = (
+            torch.stack([tensor[row] for row in rows]) for tensor in tensors
+        )
         return Batch(
-            *(torch.stack([tensor[row] for row in rows]) for tensor in tensors),
+            features,
+            mask,
+            lengths,
+            labels,
             self.most_labels,
             [self.videos[row] for row in rows],
             sizes,
@@ -116,15 +128,17 @@ class VideoSubset:
 
     def _snippet_seconds(self, own: dict[str, float]) -> list[float]:
         """How long a snippet of each video is."""
-        info, seconds = self.info, []
+        info = self.info
+        seconds: list[float] = []
         for name, length in zip(self.names, self.features.lengths, strict=True):
             if info.snippets is None:
-                seconds.append(own.get(name, info.snippet_seconds))
-                if seconds[-1] is None:
+                known = own.get(name, info.snippet_seconds)
+                if known is None:
                     raise ValueError(
                         f"{info.root}: neither dataset.toml nor video {name!r} of the annotations "
                         "has snippet_seconds"
                     )
+                seconds.append(known)
                 continue
             if length != info.snippets:
                 raise ValueError(
@@ -170,6 +184,11 @@ class VideoSubset:
         return mean.float(), torch.where(scale > 1e-8, scale, 1.0).float()
 
     def batch(self, videos: list[int]) -> Batch:
+        """Those of the videos, by index and in that order, read from their files.
+
+        Raises:
+            ValueError: features with NaN or infinite values, with the file.
+        """
         sizes = [self.features.lengths[i] for i in videos]
         lengths = torch.tensor(sizes)
         shape = (len(videos), max(sizes), self.info.feature_dim)
@@ -195,6 +214,8 @@ class VideoSubset:
 
 @dataclass(frozen=True)
 class Dataset:
+    """The two subsets that are used: to train on, and to test on."""
+
     info: DatasetInfo
     training: VideoSubset
     testing: VideoSubset
@@ -249,7 +270,8 @@ def cross_validated(dataset: Dataset, config: DataConfig) -> Dataset:
     """
     if config.folds == 1:
         return dataset
-    training, groups = dataset.training, {}
+    training = dataset.training
+    groups: dict[str, list[int]] = {}
     for video, name in enumerate(training.names):
         match = re.match(config.fold_group or ".*", name, re.DOTALL)
         if match is None:
@@ -269,6 +291,11 @@ def cross_validated(dataset: Dataset, config: DataConfig) -> Dataset:
 
 
 def load_info(root: str | Path) -> DatasetInfo:
+    """Reads and checks the dataset.toml of a folder.
+
+    Raises:
+        FileNotFoundError, ValueError: with the file and what is wrong there.
+    """
     path = Path(root) / "dataset.toml"
     try:
         table = tomllib.loads(read_text(path))
@@ -299,7 +326,7 @@ def load_info(root: str | Path) -> DatasetInfo:
     )
 
 
-def _snippet_length(path: Path, table: dict) -> tuple[float | None, int | None]:
+def _snippet_length(path: Path, table: dict[str, Any]) -> tuple[float | None, int | None]:
     """snippet_seconds and snippets, one of which is None; both are where every video has its own
     snippet_seconds."""
     seconds, snippets = table.get("snippet_seconds"), table.get("snippets")
@@ -333,7 +360,7 @@ def load_annotations(info: DatasetInfo) -> tuple[dict[str, VideoAnnotation], dic
     return truth, own_snippet_seconds(path, table)
 
 
-def own_snippet_seconds(path: Path, table: Mapping[str, Mapping]) -> dict[str, float]:
+def own_snippet_seconds(path: Path, table: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """The length of a snippet of those videos whose entries have their own.
 
     Raises:
@@ -364,6 +391,11 @@ def annotation_files(root: Path) -> list[Path]:
 
 
 def find_annotations(root: Path) -> Path:
+    """The first of `annotation_files` that is there.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     for path in annotation_files(root):
         if path.is_file():
             return path

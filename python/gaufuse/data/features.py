@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from gaufuse.utils.safe_load import PlainArrayFile
+from gaufuse_ext.array_types import Array
 
 # Features of networks are of the order of 1; from here on float32 loses what a step needs, and
 # squares of 1e19 are infinite.
@@ -38,12 +39,13 @@ class FeatureFiles(Sequence[torch.Tensor]):
 
     @property
     def nbytes(self) -> int:
+        """Of all the arrays as they are stored, whether they were read or not."""
         return sum(math.prod(file.shape) * file.dtype.itemsize for file in self.files)
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, i: int) -> torch.Tensor:
+    def __getitem__(self, i: int) -> torch.Tensor:  # type: ignore[override]  # no slices
         file = self.files[i]
         if file.path in self._kept:
             return self._kept[file.path]
@@ -81,7 +83,7 @@ def _open(path: Path, dim: int) -> PlainArrayFile:
     return file
 
 
-def _check_finite(stored: np.ndarray, used: np.ndarray, path: Path) -> None:
+def _check_finite(stored: Array, used: Array, path: Path) -> None:
     """Both as it is in the file and in the type that it is used in."""
     bad = ~np.isfinite(used)
     if not bad.any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def prefetch(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
         yield from map(work, items)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
-        waiting: deque = deque()
+        waiting: deque[Future[R]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))

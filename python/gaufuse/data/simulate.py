@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -18,6 +19,7 @@ from gaufuse.data.simulation.settings import SimulatedVideo
 from gaufuse.data.simulation.small import SimulationSettings
 from gaufuse.utils.files import ensure_writable_folder, write_atomically, write_json, write_text
 from gaufuse_ext.annotations import load_ground_truth
+from gaufuse_ext.array_types import Array
 
 Settings = SimulationSettings | RealisticSettings
 
@@ -90,10 +92,7 @@ def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) 
                 f"features of {video.name} are too large for float16: lower the strengths (noise, "
                 "scene, context, instance_gain, power, ...)"
             )
-        write_atomically(
-            features / f"{video.name}.npy",
-            lambda file, values=video.features: np.save(file, values),
-        )
+        _write_features(features / f"{video.name}.npy", video.features)
         database[video.name] = _annotations(video, classes, settings.snippet_seconds)
     for name in before - database.keys():
         (features / f"{name}.npy").unlink(missing_ok=True)
@@ -112,6 +111,10 @@ def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) 
     write_text(root / "dataset.toml", tomli_w.dumps(info))
 
 
+def _write_features(path: Path, values: Array) -> None:
+    write_atomically(path, lambda file: np.save(file, values))
+
+
 def _simulated_before(root: Path) -> set[str]:
     """The videos of the simulated data set in a folder, which the new one replaces."""
     if not (root / "dataset.toml").exists():
@@ -126,7 +129,9 @@ def _simulated_before(root: Path) -> set[str]:
     return set(load_ground_truth(annotations)) if annotations.exists() else set()
 
 
-def _annotations(video: SimulatedVideo, classes: list[str], snippet_seconds: float) -> dict:
+def _annotations(
+    video: SimulatedVideo, classes: list[str], snippet_seconds: float
+) -> dict[str, Any]:
     return {
         "subset": video.subset,
         "duration": round(len(video.features) * snippet_seconds, 3),

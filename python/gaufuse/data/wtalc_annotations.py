@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from gaufuse_ext.annotations import VideoAnnotation, parse_ground_truth
 
 
 def is_wtalc_folder(path: str | Path) -> bool:
+    """Whether a folder has the names of videos that the other arrays go with."""
     return (Path(path) / "videoname.npy").is_file()
 
 
@@ -30,7 +32,7 @@ def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
     return parse_ground_truth(wtalc_entries(folder), str(folder))
 
 
-def wtalc_entries(folder: str | Path) -> dict[str, dict]:
+def wtalc_entries(folder: str | Path) -> dict[str, dict[str, Any]]:
     """What a "database" in JSON would hold.
 
     Raises:
@@ -44,7 +46,7 @@ def wtalc_entries(folder: str | Path) -> dict[str, dict]:
     lengths = {len(names), len(subsets), len(segments), len(labels), len(durations)}
     if len(lengths) != 1:
         raise ValueError(f"{folder}: the annotation files describe different numbers of videos")
-    videos: dict[str, dict] = {}
+    videos: dict[str, dict[str, Any]] = {}
     for name, subset, pairs, own, duration in zip(
         map(_text, names), subsets, segments, labels, durations, strict=True
     ):
@@ -66,7 +68,7 @@ def wtalc_entries(folder: str | Path) -> dict[str, dict]:
     return videos
 
 
-def _as_list(folder: Path, name: str, values: object) -> list:
+def _as_list(folder: Path, name: str, values: object) -> list[Any]:
     if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) == 0:
         raise ValueError(f"{folder}: video {name!r} has {values!r} for a list")
     return list(values)

@@ -23,6 +23,7 @@ def end_with(parent: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """PARENT, the kind of run, and its arguments; the exit status."""
     parent, kind, *rest = arguments
     end_with(int(parent))
     if kind == "linear":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -68,6 +68,8 @@ class Arm(Section):
 
 
 class Experiment(Section):
+    """The file: cells are data sets x arms x seeds, but for what `Arm.data` leaves out."""
+
     title: str = ""
     description: str = ""
     seeds: Seeds
@@ -113,11 +115,12 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """DATA/ARM/SEED, or DATA-DATASEED/ARM/SEED: what --only matches."""
         of_data = "" if self.data_seed is None else f"-{self.data_seed}"
         return f"{self.data}{of_data}/{self.arm}/{self.seed}"
 
     @property
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What determines its result, as far as the file says it. Neither name is among it: an
         arm that is renamed need not run again, two arms of equal arguments run once."""
         return {
@@ -131,7 +134,8 @@ class Cell:
 
 
 def load_experiment(path: str | Path) -> Experiment:
-    """
+    """Reads and checks an experiment's file.
+
     Raises:
         FileNotFoundError, ValueError: with everything that is unknown, missing or does not fit.
     """
@@ -207,7 +211,7 @@ def _filled(text: str, values: dict, where: str) -> str:
     return PLACEHOLDER.sub(value_of, text)
 
 
-def _data_seeds(data: DataSet, seed: int) -> list[int | None]:
+def _data_seeds(data: DataSet, seed: int) -> Sequence[int | None]:
     if data.data_seeds is None:
         return [None] if data.simulate is None else [seed]
     return [seed] if data.data_seeds == "seed" else data.data_seeds

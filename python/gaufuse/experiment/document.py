@@ -18,7 +18,8 @@ whole runs of one thread, several side by side."""
 
 
 def document(summary: Summary, source: str, plot: str | None) -> str:
-    """
+    """The text of the document: a pure function of the experiment's file and its records.
+
     Args:
         source: how the document was made, a command.
         plot: the plot's file, relative to the document.
@@ -46,6 +47,7 @@ def document(summary: Summary, source: str, plot: str | None) -> str:
 
 
 def relative_to(path: Path, document: Path) -> str:
+    """How a link in the document names the file at `path`, whatever system it is written on."""
     return Path(os.path.relpath(path.resolve(), document.resolve().parent)).as_posix()
 
 

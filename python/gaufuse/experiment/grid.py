@@ -37,7 +37,8 @@ def make_plan(cells: list[Cell], folders: DataFolders, records: list[dict], agai
     Args:
         again: finished cells are run once more.
     """
-    plan, seen = Plan(), set()
+    plan = Plan()
+    seen: set[str] = set()
     done = latest_by_identity(records)
     for cell in cells:
         key = identity_key(cell.identity)
@@ -77,7 +78,8 @@ class Grid:
         self.console = console
 
     def run(self, plan: Plan, earlier: list[dict]) -> list[Cell]:
-        """
+        """Runs the cells that wait, and appends a record of each as it ends.
+
         Args:
             earlier: records, whose times tell how long cells will take.
         """

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import NoReturn, Protocol
 
 from gaufuse.cli import simulate, train
 from gaufuse.config import load_config
@@ -109,7 +110,11 @@ def settings_digest(config: str) -> str:
     return _digest([line for line in lines if not re.match(r"(root|seed) = ", line)])[:12]
 
 
-def _parse(command: object, arguments: list[str], where: str) -> argparse.Namespace:
+class _TakesArguments(Protocol):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+
+def _parse(command: _TakesArguments, arguments: list[str], where: str) -> argparse.Namespace:
     """Arguments as the command itself reads them; mistakes are found here, before hours of work."""
     parser = _Parser(add_help=False)
     command.add_arguments(parser)
@@ -124,7 +129,7 @@ class _Mistake(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise _Mistake(message)
 
 

@@ -29,6 +29,7 @@ RING = 1.0  # reach of the outer region to both sides, of a run's length
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of `gaufuse train` that an experiment gives every run, and the settings of this one."""
     parser.add_argument("target", metavar="TARGET", help="data set folder")
     parser.add_argument("--output", required=True, metavar="RUN", help="folder for metrics.json")
     parser.add_argument("--seed", type=int, default=0)
@@ -66,6 +67,8 @@ def train(
     learning_rate: float,
     top_fraction: float,
 ) -> torch.nn.Linear:
+    """A layer (feature_dim -> classes) for standardised features, drawn and trained by torch's
+    default generator."""
     layer = torch.nn.Linear(subset.info.feature_dim, len(subset.info.classes))
     optimizer = torch.optim.Adam(layer.parameters(), lr=learning_rate)
     for _ in range(epochs):
@@ -115,6 +118,7 @@ def detect(
 
 
 def evaluate(detections: Detections, dataset: Dataset) -> dict:
+    """What metrics.json says of the test videos: mAP in percent at tIoU 0.1 to 0.7."""
     thresholds = gx.threshold_range(*IOU_THRESHOLDS)
     result = gx.detection_map(
         {"results": detections},
@@ -134,7 +138,8 @@ def _logits(
     layer: torch.nn.Linear, batch: Batch, standardizer: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
     mean, scale = standardizer
-    return layer((batch.features - mean) / scale)  # (B, T, C)
+    logits: torch.Tensor = layer((batch.features - mean) / scale)  # (B, T, C)
+    return logits
 
 
 def _top_mean(logits: torch.Tensor, batch: Batch, fraction: float) -> torch.Tensor:
@@ -146,6 +151,7 @@ def _top_mean(logits: torch.Tensor, batch: Batch, fraction: float) -> torch.Tens
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The program; returns its exit status, 2 for a problem of the user's."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

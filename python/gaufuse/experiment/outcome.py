@@ -18,7 +18,8 @@ MOST_EVALUATIONS = 40
 
 
 def finished(cell: Cell, inputs: str, folder: RunFolder, about: dict) -> dict:
-    """
+    """The record of a run that ended well.
+
     Args:
         about: what the caller knows of the run: seconds, versions, ...
 
@@ -46,7 +47,8 @@ def finished(cell: Cell, inputs: str, folder: RunFolder, about: dict) -> dict:
 
 
 def failed(cell: Cell, inputs: str, output: str, hidden: dict[str, str], about: dict) -> dict:
-    """
+    """The record of a run that failed, with the last lines that it printed.
+
     Args:
         output: what the run printed.
         hidden: text (paths) to replace in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +12,16 @@ from gaufuse.experiment.statistics import estimate
 from gaufuse.experiment.summary import Summary
 from gaufuse.experiment.tables import INTERVALS, with_interval
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 COLUMNS = 2
 COLOURS = {1: "#1b7837", 0: "#4d4d4d", -1: "#b2182b"}  # above its control, undecided, below
 
 
 def save_plot(summary: Summary, path: str | Path) -> None:
-    """
+    """Draws the summary into a file, of the kind that its suffix names (.svg, .png).
+
     Raises:
         ValueError: matplotlib is not installed, or there is nothing to draw.
     """
@@ -49,10 +54,10 @@ def save_plot(summary: Summary, path: str | Path) -> None:
         figure.savefig(path, dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
 
 
-def _draw(panel, summary: Summary, data: str) -> None:
+def _draw(panel: Axes, summary: Summary, data: str) -> None:
     arms = [arm for arm in summary.arms if (data, arm) in summary.results]
     for control in dict.fromkeys(summary.control(arm) for arm in arms):
-        if (data, control) in summary.results:
+        if control is not None and (data, control) in summary.results:
             panel.axvline(summary.results[data, control].mean, color="0.8", linewidth=1.0, zorder=0)
     for row, arm in enumerate(arms):
         values = list(summary.results[data, arm].values.values())
@@ -61,7 +66,7 @@ def _draw(panel, summary: Summary, data: str) -> None:
         colour = COLOURS[0 if difference is None else difference.sign]
         spread = row + np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [row]
         panel.plot(values, spread, ".", color=colour, alpha=0.45, markersize=4.0)
-        if mean.low is not None:
+        if mean.low is not None and mean.high is not None:
             panel.plot([mean.low, mean.high], [row, row], color=colour, linewidth=1.4)
         panel.plot([mean.mean], [row], "o", color=colour, markersize=6.0)
         if difference is not None:

@@ -27,15 +27,18 @@ class Run:
     """A process that trains."""
 
     cell: Cell
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     started: float
 
     @property
     def seconds(self) -> float:
+        """Since it was started."""
         return time.monotonic() - self.started
 
 
 def command_of(cell: Cell, data: Path, output: Path) -> list[str]:
+    """The command line of a cell's run; its process ends with this one, and goes on where an
+    earlier one stopped."""
     return [
         *(sys.executable, "-m", "gaufuse.experiment.child", str(os.getpid()), cell.kind),
         *(str(data), "--output", str(output)),

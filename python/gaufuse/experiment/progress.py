@@ -19,14 +19,16 @@ class TypicalSeconds:
     """Times of runs by data set and arm: a cell takes what its like took, as far as known."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple, list[float]] = defaultdict(list)
+        self._known: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
     def add(self, record: dict) -> None:
+        """Learns from a record, unless the run failed or was interrupted."""
         if record["status"] == "finished" and not record["resumed"]:
             for key in ((record["data"], record["arm"]), (record["data"],), ()):
                 self._known[key].append(record["seconds"])
 
     def of(self, cell: Cell) -> float | None:
+        """Seconds that the cell will take: as its arm on its data, else as any; None: not known."""
         for key in ((cell.data, cell.arm), (cell.data,), ()):
             if key in self._known:
                 return fmean(self._known[key])
@@ -36,11 +38,12 @@ class TypicalSeconds:
         """Seconds of work left, of all workers together; None while nothing is known."""
         if () not in self._known:
             return None
-        ahead = sum(self.of(cell) for cell in waiting)
-        return ahead + sum(max(0.0, self.of(run.cell) - run.seconds) for run in running)
+        ahead = sum(self.of(cell) or 0.0 for cell in waiting)
+        return ahead + sum(max(0.0, (self.of(run.cell) or 0.0) - run.seconds) for run in running)
 
 
 def typical_seconds(records: list[dict]) -> TypicalSeconds:
+    """What earlier runs took."""
     typical = TypicalSeconds()
     for record in records:
         typical.add(record)
@@ -79,7 +82,8 @@ class CellProgress:
         self._bar.stop()
 
     def left(self, seconds: float | None) -> None:
-        """
+        """Tells how much work is left; None: not known, what was said before stays.
+
         Args:
             seconds: of work, which the workers share.
         """
@@ -88,6 +92,7 @@ class CellProgress:
             self._bar.update(self._task, left=self._left)
 
     def advance(self, note: str) -> None:
+        """One more cell has ended; `note` says how."""
         self._done += 1
         self._bar.update(self._task, advance=1, note=note)
         now = time.monotonic()
@@ -100,6 +105,7 @@ class CellProgress:
 
 
 def duration(seconds: float) -> str:
+    """In the unit that a person would take: "40 s", "12 min", "3.5 h"."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

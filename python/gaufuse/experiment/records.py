@@ -58,4 +58,5 @@ def latest_by_identity(records: list[dict]) -> dict[str, dict]:
 
 
 def identity_key(identity: dict) -> str:
+    """`Cell.identity` as a key of dicts: equal for equal ones, whatever the order of their keys."""
     return json.dumps(identity, sort_keys=True)

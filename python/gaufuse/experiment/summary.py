@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from gaufuse.experiment.definition import Cell, Experiment, cells_of
 from gaufuse.experiment.records import identity_key, latest_by_identity
@@ -21,6 +22,7 @@ class Phase:
 
     @property
     def mean(self) -> float:
+        """Over the replicates, in percent."""
         return fmean(self.values.values())
 
 
@@ -35,10 +37,12 @@ class Result:
 
     @property
     def mean(self) -> float:
+        """Over the replicates, in percent."""
         return fmean(self.values.values())
 
     @property
     def deviation(self) -> float | None:
+        """Standard deviation over the replicates; None of a single one."""
         return deviation(list(self.values.values()))
 
     @property
@@ -55,6 +59,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
+    """Everything that tables, plot and document are made of."""
+
     experiment: Experiment
     method: str  # of intervals
     results: dict[tuple[str, str], Result]  # by data set and arm; those with a run at least
@@ -62,10 +68,12 @@ class Summary:
 
     @property
     def data(self) -> list[str]:
+        """The data sets that have a run, in the order of the file."""
         return [name for name in self.experiment.data if any(d == name for d, _ in self.results)]
 
     @property
     def arms(self) -> list[str]:
+        """The arms that have a run, in the order of the file."""
         return [name for name in self.experiment.arms if any(a == name for _, a in self.results)]
 
     @property
@@ -79,16 +87,18 @@ class Summary:
         ]
 
     def control(self, arm: str) -> str | None:
+        """The first arm that it is compared with; None for an arm that is itself a control."""
         return next(iter(self.experiment.arms[arm].against), None)
 
     def differences(self, data: str, arm: str, other: str) -> list[float]:
-        """Of the replicates that both have."""
+        """arm - other of each replicate that both have, in percent of average mAP."""
         if (data, arm) not in self.results or (data, other) not in self.results:
             return []
         own, others = self.results[data, arm].values, self.results[data, other].values
         return [own[key] - others[key] for key in own if key in others]
 
     def difference(self, data: str, arm: str, other: str | None) -> Estimate | None:
+        """The mean of `differences` on one data set; None where there are none."""
         values = self.differences(data, arm, other) if other else []
         return estimate(values, self.method) if values else None
 
@@ -111,7 +121,8 @@ def summarise(
     groups: dict[tuple[str, str], list[tuple[Cell, dict | None]]] = defaultdict(list)
     for cell in cells_of(experiment, only):
         groups[cell.data, cell.arm].append((cell, found.get(identity_key(cell.identity))))
-    results, used = {}, []
+    results: dict[tuple[str, str], Result] = {}
+    used: list[tuple[Cell, dict]] = []
     for key, runs in groups.items():
         own = [(cell, record) for cell, record in runs if record is not None]
         if own:
@@ -170,9 +181,9 @@ def _notes(
         for record in records
         if record["status"] == "failed"
     }
-    failed = sorted({name for key, name in failed.items() if key in known - set(finished)})
-    if failed:
-        notes.append(f"Failed: {', '.join(failed)}.")
+    failed_only = sorted({name for key, name in failed.items() if key in known - set(finished)})
+    if failed_only:
+        notes.append(f"Failed: {', '.join(failed_only)}.")
     mixed = sorted({f"{c.data}/{c.arm}" for c, _ in used if _is_mixed(groups[c.data, c.arm])})
     if mixed:
         notes.append(f"Runs of different presets are mixed in {', '.join(mixed)}: run those again.")
@@ -188,18 +199,16 @@ def _is_mixed(runs: list[tuple[Cell, dict | None]]) -> bool:
     return any(len(own) > 1 for own in settings.values())
 
 
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "mean": estimate.mean,
+        "interval": None if estimate.low is None else [estimate.low, estimate.high],
+        "pairs": estimate.values,
+    }
+
+
 def summary_json(summary: Summary) -> dict:
     """The tables as data; numbers in percent of average mAP, seconds."""
-
-    def of(estimate: Estimate | None) -> dict | None:
-        if estimate is None:
-            return None
-        return {
-            "mean": estimate.mean,
-            "interval": None if estimate.low is None else [estimate.low, estimate.high],
-            "pairs": estimate.values,
-        }
-
     return {
         "title": summary.experiment.title,
         "interval": {"level": 0.95, "method": summary.method},
@@ -218,16 +227,18 @@ def summary_json(summary: Summary) -> dict:
                 "iou_thresholds": result.records[0]["iou_thresholds"],
                 "seconds": result.seconds,
                 "differences": {
-                    other: of(summary.difference(data, arm, other))
+                    other: None if difference is None else _estimate_json(difference)
                     for other in summary.experiment.arms[arm].against
+                    for difference in [summary.difference(data, arm, other)]
                 },
             }
             for (data, arm), result in summary.results.items()
         ],
         "over_data": [
-            {"arm": arm, "against": other, "data_sets": count, **of(mean)}
+            {"arm": arm, "against": other, "data_sets": found[1], **_estimate_json(found[0])}
             for arm, other in summary.comparisons
-            for mean, count in [summary.mean_difference(arm, other)]
+            for found in [summary.mean_difference(arm, other)]
+            if found is not None
         ],
         "notes": summary.notes,
     }

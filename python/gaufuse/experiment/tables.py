@@ -21,12 +21,15 @@ INTERVALS = {
 
 @dataclass(frozen=True)
 class Table:
+    """A table of text, before it is drawn in either way."""
+
     title: str
     header: list[str]
     rows: list[list[str]]
 
 
 def all_tables(summary: Summary) -> Iterator[Table]:
+    """One for each data set, then what is said over all of them; none where there is no run."""
     if not summary.results:
         return
     for data in summary.data:
@@ -39,8 +42,8 @@ def all_tables(summary: Summary) -> Iterator[Table]:
 
 def data_table(summary: Summary, data: str) -> Table:
     """The arms on one data set."""
-    results = {arm: summary.results.get((data, arm)) for arm in summary.arms}
-    results = {arm: result for arm, result in results.items() if result is not None}
+    own = {arm: summary.results.get((data, arm)) for arm in summary.arms}
+    results = {arm: result for arm, result in own.items() if result is not None}
     shown = _thresholds(next(iter(results.values())))
     rows = []
     for arm, result in results.items():
@@ -52,7 +55,7 @@ def data_table(summary: Summary, data: str) -> Table:
                 f"{len(result.records)}",
                 with_deviation(result),
                 with_interval(difference),
-                NOTHING if difference is None else control,
+                NOTHING if difference is None or control is None else control,
                 *(f"{result.map[i]:.1f}" for i in shown),
                 NOTHING if result.seconds is None else f"{result.seconds:.0f} s",
             ]
@@ -69,9 +72,9 @@ def phase_table(summary: Summary, data: str) -> Table | None:
     at the end of whichever of its phases it was best: a control can train for too long."""
     rows = []
     for arm in summary.arms:
-        result, control = summary.results.get((data, arm)), None
-        if summary.control(arm) is not None:
-            control = summary.results.get((data, summary.control(arm)))
+        name = summary.control(arm)
+        result = summary.results.get((data, arm))
+        control = None if name is None else summary.results.get((data, name))
         if result is None or control is None or not control.phases:
             continue
         best = max(control.phases, key=lambda phase: phase.mean)
@@ -118,18 +121,21 @@ def comparison_table(summary: Summary) -> Table:
     rows = []
     for arm, other in summary.comparisons:
         cells = [summary.difference(data, arm, other) for data in summary.data]
-        mean, _ = summary.mean_difference(arm, other)
+        found = summary.mean_difference(arm, other)
+        mean = None if found is None else found[0]
         rows.append([f"{arm} - {other}", *map(with_interval, cells), with_interval(mean)])
     title = f"differences of average mAP, paired by seed, {INTERVALS[summary.method]}"
     return Table(title, ["", *summary.data, "mean of the data sets"], rows)
 
 
 def with_deviation(result: Result) -> str:
+    """Mean ± standard deviation; the mean alone of a single run."""
     deviation = result.deviation
     return f"{result.mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
 def with_interval(estimate: Estimate | None) -> str:
+    """Mean [low, high], starred where the interval does not reach zero."""
     if estimate is None:
         return NOTHING
     if estimate.low is None:
@@ -148,6 +154,7 @@ def _thresholds(result: Result) -> list[int]:
 
 
 def rich_table(table: Table) -> RichTable:
+    """For the terminal; names are not read as markup."""
     drawn = RichTable(title=Text(table.title))
     for i, name in enumerate(table.header):
         drawn.add_column(Text(name), justify="left" if i == 0 else "right")
@@ -157,6 +164,7 @@ def rich_table(table: Table) -> RichTable:
 
 
 def markdown_table(table: Table) -> str:
+    """The rows without the title; | and * of names are escaped."""
     lines = [_line(table.header), _line(["---", *["---:"] * (len(table.header) - 1)])]
     lines += [_line([cell.replace("*", "\\*") for cell in row]) for row in table.rows]
     return "\n".join(lines)

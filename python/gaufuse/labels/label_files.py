@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from gaufuse.utils.files import ensure_writable_folder, write_atomically, write_json
 from gaufuse.utils.safe_load import load_array
 from gaufuse.utils.visible import visible
+from gaufuse_ext.array_types import Array
 
 CLASSES = "classes"  # of an archive
 
 
 def activation_files(folder: Path) -> dict[str, Path]:
-    """
+    """The <video>.npy of a folder by video.
+
     Raises:
         FileNotFoundError: the folder holds no <video>.npy.
     """
@@ -25,8 +29,8 @@ def activation_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths}
 
 
-def read_activations(path: Path, classes: list[str]) -> np.ndarray:
-    """A video's class activation sequence (T, C).
+def read_activations(path: Path, classes: list[str]) -> Array:
+    """A video's class activation sequence (T, C), of whatever float type it was stored in.
 
     Raises:
         FileNotFoundError, ValueError: with the path and what is wrong.
@@ -45,7 +49,8 @@ def read_activations(path: Path, classes: list[str]) -> np.ndarray:
 
 
 def check_output(output: Path, videos: list[str]) -> None:
-    """
+    """Before labels are made: whether `write_labels` has a place for every video's.
+
     Raises:
         ValueError: a video's name is that of the archive's list of classes.
     """
@@ -57,7 +62,7 @@ def check_output(output: Path, videos: list[str]) -> None:
 
 
 def write_labels(
-    output: Path, labels: dict[str, np.ndarray], classes: list[str], settings: dict
+    output: Path, labels: dict[str, Array], classes: list[str], settings: Mapping[str, object]
 ) -> None:
     """An .npz of an array (T, C) for each video and "classes", or a folder of <video>.npy with
     labels.json, which has the settings, too.
@@ -72,12 +77,16 @@ def write_labels(
         return
     ensure_writable_folder(output)
     for video, values in labels.items():
-        write_atomically(output / f"{video}.npy", lambda file, values=values: np.save(file, values))
+        _write_array(output / f"{video}.npy", values)
     videos = {video: len(values) for video, values in labels.items()}
     write_json(output / "labels.json", {"classes": classes, **settings, "videos": videos})
 
 
-def _write_archive(file, labels: dict[str, np.ndarray], classes: list[str]) -> None:
+def _write_array(path: Path, values: Array) -> None:
+    write_atomically(path, lambda file: np.save(file, values))
+
+
+def _write_archive(file: BinaryIO, labels: dict[str, Array], classes: list[str]) -> None:
     """What numpy.savez_compressed writes, which has no room for a video named "file"."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in ((CLASSES, np.array(classes)), *labels.items()):

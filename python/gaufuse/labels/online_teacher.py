@@ -54,10 +54,15 @@ class OnlineTeacher:
     def follow(self, model: SnippetModel) -> None:
         """After a step of the model."""
         torch._foreach_lerp_(
-            list(self.model.parameters()),
+            list(self._started().parameters()),
             list(model.parameters()),
             1.0 - self.config.schedule.teacher_decay,
         )
+
+    def _started(self) -> SnippetModel:
+        if self.model is None:
+            raise RuntimeError("the teacher has not started: the base phase has not ended")
+        return self.model
 
     def target(self, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
         """What the batch is trained on, from the teacher as it is now."""
@@ -77,7 +82,7 @@ class OnlineTeacher:
 
     def _make(self, batch: Batch) -> None:
         labels, made = label_batch(
-            self.model, batch, self.config, self.config.labels.temperature[0]
+            self._started(), batch, self.config, self.config.labels.temperature[0]
         )
         for row, video, size in zip(labels, batch.videos, batch.sizes, strict=True):
             self._give(video, row[:size].clone())
@@ -94,7 +99,7 @@ class OnlineTeacher:
         """Statistics of the epoch's new labels, of all processes; each then has all labels."""
         if world.size > 1:
             own = {video: ClassColumns.of(self._given[video].labels.cpu()) for video in self._made}
-            device = self.model.mu.device
+            device = self._started().mu.device
             for part in world.gather(own):
                 for video in part.keys() - self._made:
                     self._give(video, part[video].to_dense().to(device))
@@ -105,6 +110,7 @@ class OnlineTeacher:
         return statistics
 
     def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint at the end of an epoch: the teacher and the labels that it gave."""
         return {
             "model": None if self.model is None else self.model.state_dict(),
             "epochs": self._epochs,
@@ -112,11 +118,11 @@ class OnlineTeacher:
         }
 
     def load_state_dict(self, state: dict[str, Any], model: SnippetModel) -> None:
-        """model: any of the same shape, on the device to use."""
+        """Goes on from a checkpoint; model: any of the same shape, on the device to use."""
         self.model = None
         if state["model"] is not None:
             self.start(model)
-            self.model.load_state_dict(state["model"])
+            self._started().load_state_dict(state["model"])
         device = model.mu.device
         self._epochs = state["epochs"]
         self._given = {

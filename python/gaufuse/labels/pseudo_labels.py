@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -11,8 +12,8 @@ from gaufuse.config import Config, TargetPhase
 from gaufuse.data.dataset import Batch, VideoSubset
 from gaufuse.labels.pipeline import MadeLabels, labels_of, temperature_at
 from gaufuse.localization.instances import groups_of
+from gaufuse.model.fused_models import Localizer
 from gaufuse.model.losses import SnippetTarget
-from gaufuse.model.rskp import SnippetModel
 from gaufuse.utils.distributed import World
 
 
@@ -38,13 +39,18 @@ class ClassColumns:
 
     @classmethod
     def of(cls, labels: torch.Tensor) -> ClassColumns:
+        """Those of labels (T, C). Waits for the device."""
         columns = labels.any(0).nonzero().squeeze(1)
         return cls(columns, labels[:, columns], labels.shape[1])
 
     def to_dense(self) -> torch.Tensor:
+        """The labels (T, C) that they are of."""
         labels = self.values.new_zeros(len(self.values), self.classes)
         labels[:, self.columns] = self.values
         return labels
+
+
+_Packed = list[dict[str, Any]]  # the fields of ClassColumns of every video
 
 
 class LabelBank:
@@ -55,6 +61,7 @@ class LabelBank:
         self.previous: list[torch.Tensor] | None = None
 
     def replace(self, labels: list[torch.Tensor]) -> None:
+        """Takes a refresh's labels (T, C) of each video; the current ones become the previous."""
         self.previous, self.current = self.current, labels
 
     def target(self, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
@@ -71,18 +78,20 @@ class LabelBank:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
         return pad_labels(labels, batch)
 
-    def state_dict(self) -> dict[str, list[dict] | None]:
+    def state_dict(self) -> dict[str, _Packed | None]:
+        """For a checkpoint: the columns of both refreshes' labels that are not zero."""
         return {"current": _pack(self.current), "previous": _pack(self.previous)}
 
-    def load_state_dict(self, state: dict[str, list[dict] | None]) -> None:
+    def load_state_dict(self, state: dict[str, _Packed | None]) -> None:
+        """Goes on with the labels of a checkpoint."""
         self.current, self.previous = _unpack(state["current"]), _unpack(state["previous"])
 
 
-def _pack(labels: list[torch.Tensor] | None) -> list[dict] | None:
+def _pack(labels: list[torch.Tensor] | None) -> _Packed | None:
     return None if labels is None else [vars(ClassColumns.of(video)) for video in labels]
 
 
-def _unpack(state: list[dict] | None) -> list[torch.Tensor] | None:
+def _unpack(state: _Packed | None) -> list[torch.Tensor] | None:
     return None if state is None else [ClassColumns(**video).to_dense() for video in state]
 
 
@@ -97,6 +106,8 @@ def phase_target(
     """What a phase that trains on labels makes of them; `previous` is for both kinds of delta."""
     if phase.kind == "labels":
         return SnippetTarget(phase.gain * labels, phase.gain)
+    if previous is None:
+        raise ValueError(f"target {phase.kind!r} needs the labels of the refresh before")
     if phase.kind == "delta":
         return SnippetTarget(phase.gain * (labels - previous), 0.0)
     return SnippetTarget(labels_and_delta(labels, previous, phase.gain), 1.0)
@@ -157,6 +168,7 @@ class LabelTally:
         self._groups += len(made.labels)
 
     def statistics(self) -> LabelStatistics:
+        """Of everything added. Waits for the device."""
         sums = self._sums.tolist()
         known, covered, confidence, change, size, instances, residual, relaxed = sums
         return LabelStatistics(
@@ -171,7 +183,7 @@ class LabelTally:
 
 @torch.no_grad()
 def label_batch(
-    model: SnippetModel, batch: Batch, config: Config, temperature: float
+    model: Localizer, batch: Batch, config: Config, temperature: float
 ) -> tuple[torch.Tensor, MadeLabels]:
     """Labels (B, T, C) of a batch by the model in the mode that it is in, zero at padding; and what
     they were made of."""
@@ -190,7 +202,7 @@ def label_batch(
 
 
 def make_labels(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     refresh: int,
@@ -231,7 +243,7 @@ def ground_truth_labels(subset: VideoSubset) -> list[torch.Tensor]:
 
 
 def _make_own_labels(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     refresh: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaufuse.data.dataset import feature_path, find_annotations, load_info, own_snippet_seconds
 from gaufuse.data.ground_truth import load_any_ground_truth
@@ -28,7 +29,8 @@ class LabelAnnotations:
 
     @classmethod
     def load(cls, source: Path, template: str) -> LabelAnnotations:
-        """
+        """Reads annotations that `load_any_ground_truth` knows.
+
         Args:
             template: of the names in the annotations, made of those in the input.
 
@@ -109,7 +111,7 @@ def _snippet_seconds(source: Path, truth: dict[str, VideoAnnotation]) -> dict[st
         timed = {name: entry.duration for name, entry in truth.items() if entry.duration}
         return {name: duration / info.snippets for name, duration in timed.items()}
     path = find_annotations(source)
-    data = read_json(path)
+    data: Any = read_json(path)  # an object: the annotations were read from it
     own = own_snippet_seconds(path, data.get("database", data))
     every = {} if info.snippet_seconds is None else dict.fromkeys(truth, info.snippet_seconds)
     return every | own

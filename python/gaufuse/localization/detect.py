@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
 from rich.console import Console
@@ -13,14 +14,23 @@ import gaufuse_ext as gx
 from gaufuse.config import Config, PostprocessConfig
 from gaufuse.data.dataset import VideoSubset
 from gaufuse.localization.instances import ActivationGroups, find_instances, groups_of, video_scores
-from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.fused_models import Localizer
 from gaufuse.utils.distributed import World
 
-Detections = dict[str, list[dict]]
+
+class Detection(TypedDict):
+    """One entry of ActivityNet-style predictions."""
+
+    segment: list[float]  # start and end in seconds
+    label: str
+    score: float
+
+
+Detections = dict[str, list[Detection]]  # by video
 
 
 def detect(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     device: torch.device,
@@ -40,7 +50,7 @@ def detect(
 
 @torch.no_grad()
 def _detect(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     device: torch.device,
@@ -99,8 +109,9 @@ def detections_of(
     rows = torch.column_stack([column.double() for column in columns])
     results: Detections = {name: [] for name in names}
     for video, label, start, end, score in rows.tolist():
-        detection = {"segment": [start, end], "label": classes[int(label)], "score": score}
-        results[names[int(video)]].append(detection)
+        results[names[int(video)]].append(
+            {"segment": [start, end], "label": classes[int(label)], "score": score}
+        )
     for detections in results.values():
         detections.sort(key=lambda detection: -detection["score"])
     return results
@@ -108,7 +119,7 @@ def detections_of(
 
 @torch.no_grad()
 def score_videos(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     device: torch.device,

@@ -9,8 +9,11 @@ import numpy as np
 import torch
 
 from gaufuse_ext.annotations import Segments
+from gaufuse_ext.array_types import Floats
 
 CHUNK = 1 << 20  # padded segments at a time
+
+_OneClass = tuple[str, str, Floats, Floats]  # video, label, segments (N, 2), scores (N,)
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,14 @@ class DetectionGroups:
 
 def group_detections(detections: dict[str, Segments]) -> Iterator[DetectionGroups]:
     """Groups of similar size, a chunk at a time, so that padding stays small."""
-    groups = []
+    groups: list[_OneClass] = []
     for video, entry in detections.items():
         names = np.array(entry.labels, dtype=object)
         for label in dict.fromkeys(entry.labels):
             chosen = np.flatnonzero(names == label)
             groups.append((video, label, entry.segments[chosen], entry.scores[chosen]))
     groups.sort(key=lambda group: len(group[3]))
-    chunk: list[tuple] = []
+    chunk: list[_OneClass] = []
     for group in groups:
         if chunk and (len(chunk) + 1) * len(group[3]) > CHUNK:
             yield _pad(chunk)
@@ -43,7 +46,7 @@ def group_detections(detections: dict[str, Segments]) -> Iterator[DetectionGroup
         yield _pad(chunk)
 
 
-def _pad(groups: list[tuple]) -> DetectionGroups:
+def _pad(groups: list[_OneClass]) -> DetectionGroups:
     most = len(groups[-1][3])
     segments = np.zeros((len(groups), most, 2))
     scores = np.zeros((len(groups), most))

@@ -36,12 +36,14 @@ _METADATA_TYPES = {
 
 @dataclass
 class Checkpoint:
-    config: dict  # Config.model_dump(mode="json")
+    """What a checkpoint's folder holds."""
+
+    config: dict[str, Any]  # Config.model_dump(mode="json")
     classes: list[str]
     feature_dim: int
     epoch: int  # finished epochs
     model: dict[str, torch.Tensor]
-    evaluations: list[dict] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
     # State dicts by what they are of ("optimizer", ...): tensors and plain values, nested.
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -57,6 +59,7 @@ def checkpoints_in(folder: str | Path) -> dict[int, Path]:
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
+    """The complete checkpoint of the highest epoch; None where there is none."""
     found = list(checkpoints_in(folder).values())
     return found[-1] if found else None
 
@@ -94,7 +97,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
-def replace_evaluations(path: str | Path, evaluations: list[dict]) -> None:
+def replace_evaluations(path: str | Path, evaluations: list[dict[str, Any]]) -> None:
     """Puts the evaluations of the run so far into a checkpoint that is there."""
     path = Path(path)
     metadata = {"format": FORMAT} | _read_metadata(path) | {"evaluations": evaluations}
@@ -134,12 +137,13 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
     )
 
 
-def read_evaluations(path: str | Path) -> list[dict]:
+def read_evaluations(path: str | Path) -> list[dict[str, Any]]:
     """The evaluations of the run up to a checkpoint, without its tensors."""
-    return _read_metadata(Path(path))["evaluations"]
+    evaluations: list[dict[str, Any]] = _read_metadata(Path(path))["evaluations"]
+    return evaluations
 
 
-def _read_metadata(folder: Path) -> dict:
+def _read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / METADATA
     try:
         metadata = parse_json(path.read_text())

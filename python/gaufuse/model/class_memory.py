@@ -22,10 +22,17 @@ class Candidates:
 
     @classmethod
     def of(cls, outputs: Outputs) -> Candidates:
+        """The representatives of a training step's outputs."""
         return cls(outputs.representatives.detach(), outputs.representative_scores.detach())
 
 
 class ClassMemory:
+    """`size` representatives of `dim` dimensions a class; empty rows have a score of -inf.
+
+    Args:
+        of_first_class: every video recalls class 0's memory, as the release does.
+    """
+
     def __init__(
         self,
         num_classes: int,
@@ -39,6 +46,7 @@ class ClassMemory:
         self.scores = torch.full((num_classes, size), -torch.inf, device=device)
 
     def clear(self) -> None:
+        """Forgets everything."""
         self.rows.zero_()
         self.scores.fill_(-torch.inf)
 
@@ -70,9 +78,15 @@ class ClassMemory:
         return self.rows[classes].flatten(1, 2), valid.flatten(1)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
+        """For a checkpoint: the rows (C, size, D) and their scores (C, size), not copied."""
         return {"rows": self.rows, "scores": self.scores}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Takes the memory of a checkpoint.
+
+        Raises:
+            ValueError: it is of other classes, size or dimensions.
+        """
         for name in ("rows", "scores"):
             current = getattr(self, name)
             if state[name].shape != current.shape:

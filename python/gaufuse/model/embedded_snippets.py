@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-# By backward pass: what its uses of the snippets have left so far. (A backward pass that does not
-# reach the snippets leaves its factors behind; they go with the graph.)
-Factors = defaultdict[int, list[tuple[torch.Tensor, torch.Tensor]]]
+# By backward pass: what its uses of the snippets have left so far, weights and vectors (None: the
+# snippets themselves). (A backward pass that does not reach the snippets leaves its factors behind;
+# they go with the graph.)
+Factors = defaultdict[int, list[tuple[torch.Tensor, torch.Tensor | None]]]
 
 
 class Snippets:
@@ -46,19 +48,24 @@ class Snippets:
         """(B, T), zero at padding of packed videos."""
         if self._factors is None:
             return _squared_norm(self._x, self.lengths)
-        return _SquaredNorm.apply(self._use, self._x, self._factors, self.lengths)
+        norms: torch.Tensor = _SquaredNorm.apply(self._use, self._x, self._factors, self.lengths)
+        return norms
 
     def dot(self, vectors: torch.Tensor) -> torch.Tensor:
         """(N, D) or each video's own (B, N, D) -> (B, T, N)."""
         if self._factors is None:
             return _dot(self._x, vectors, self.lengths)
-        return _Dot.apply(self._use, vectors, self._x, self._factors, self.lengths)
+        lengths = self.lengths
+        products: torch.Tensor = _Dot.apply(self._use, vectors, self._x, self._factors, lengths)
+        return products
 
     def weighted_sum(self, weights: torch.Tensor) -> torch.Tensor:
         """(B, N, T), zero at padding -> (B, N, D)."""
         if self._factors is None:
             return _weighted_sum(self._x, weights, self.lengths)
-        return _WeightedSum.apply(self._use, weights, self._x, self._factors, self.lengths)
+        lengths = self.lengths
+        sums: torch.Tensor = _WeightedSum.apply(self._use, weights, self._x, self._factors, lengths)
+        return sums
 
 
 def _videos(x: torch.Tensor, lengths: list[int]) -> Iterator[tuple[int, int, torch.Tensor]]:
@@ -109,14 +116,16 @@ class _Gradient(torch.autograd.Function):
     and finds their factors."""
 
     @staticmethod
-    def forward(ctx, x, factors, lengths):
+    def forward(
+        ctx: Any, x: torch.Tensor, factors: Factors, lengths: list[int] | None
+    ) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.factors, ctx.lengths = factors, lengths
         return x.new_zeros(())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, _):
+    def backward(ctx: Any, _: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (x,) = ctx.saved_tensors
         own = ctx.factors.pop(torch._C._current_graph_task_id())
         norms = [weights for weights, vectors in own if vectors is None]
@@ -132,7 +141,9 @@ class _Gradient(torch.autograd.Function):
         return gradient, None, None
 
 
-def _leave(factors: Factors, use: torch.Tensor, weights, vectors) -> torch.Tensor:
+def _leave(
+    factors: Factors, use: torch.Tensor, weights: torch.Tensor, vectors: torch.Tensor | None
+) -> torch.Tensor:
     """Leaves one use's factors, weights (B, N, T) and vectors (B, N, D); its gradient of `use`."""
     factors[torch._C._current_graph_task_id()].append((weights, vectors))
     return use.detach()
@@ -140,28 +151,41 @@ def _leave(factors: Factors, use: torch.Tensor, weights, vectors) -> torch.Tenso
 
 class _SquaredNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, use, x, factors, lengths):
+    def forward(
+        ctx: Any,
+        use: torch.Tensor,
+        x: torch.Tensor,
+        factors: Factors,
+        lengths: list[int] | None,
+    ) -> torch.Tensor:
         ctx.save_for_backward(use)
         ctx.factors = factors
         return _squared_norm(x, lengths)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (use,) = ctx.saved_tensors
         return _leave(ctx.factors, use, 2.0 * gradient, None), None, None, None
 
 
 class _Dot(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, use, vectors, x, factors, lengths):
+    def forward(
+        ctx: Any,
+        use: torch.Tensor,
+        vectors: torch.Tensor,
+        x: torch.Tensor,
+        factors: Factors,
+        lengths: list[int] | None,
+    ) -> torch.Tensor:
         ctx.save_for_backward(use, vectors, x)
         ctx.factors, ctx.lengths = factors, lengths
         return _dot(x, vectors, lengths)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         use, vectors, x = ctx.saved_tensors
         weights = gradient.mT
         each = vectors.expand(len(weights), -1, -1)
@@ -175,14 +199,21 @@ class _Dot(torch.autograd.Function):
 
 class _WeightedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, use, weights, x, factors, lengths):
+    def forward(
+        ctx: Any,
+        use: torch.Tensor,
+        weights: torch.Tensor,
+        x: torch.Tensor,
+        factors: Factors,
+        lengths: list[int] | None,
+    ) -> torch.Tensor:
         ctx.save_for_backward(use, weights, x)
         ctx.factors, ctx.lengths = factors, lengths
         return _weighted_sum(x, weights, lengths)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         use, weights, x = ctx.saved_tensors
         of_weights = _dot(x, gradient, ctx.lengths).mT if ctx.needs_input_grad[1] else None
         return _leave(ctx.factors, use, weights, gradient), of_weights, None, None, None
@@ -197,7 +228,8 @@ class ReluDropout(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, p: float):
+    def forward(ctx: Any, x: torch.Tensor, p: float) -> torch.Tensor:
+        """x, which is overwritten; p: the share to drop, in [0, 1)."""
         x.relu_()
         ctx.mark_dirty(x)
         ctx.scale = 1.0
@@ -212,6 +244,7 @@ class ReluDropout(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The gradient of x where the result is positive; called by autograd, once."""
         (x,) = ctx.saved_tensors
         return torch.ops.aten.threshold_backward(gradient, x, 0.0).mul_(ctx.scale), None

@@ -55,3 +55,7 @@ class FusedModels(nn.Module):
         )
         nothing = scores.new_zeros(len(scores), 0, scores.shape[-1] + 1)
         return Outputs(branch, branch, None, nothing, nothing)
+
+
+# What detections and labels are made with.
+Localizer = SnippetModel | FusedModels

@@ -93,6 +93,7 @@ def _background(
     target = F.pad(labels, (0, 1), value=1.0)
 
     def loss(branch: Branch) -> torch.Tensor:
+        assert branch.classwise is not None, "the background loss asks the model for it"
         return _cross_entropy(branch.classwise, target)
 
     return _over_branches(outputs, remembered, loss, config)
@@ -106,6 +107,7 @@ def _over_branches(
 ) -> torch.Tensor:
     total = loss(outputs.original) + loss(outputs.reallocated)
     if outputs.memory is not None:
+        assert remembered is not None, "comes with a memory branch"
         total = total + config.memory_weight * remembered * loss(outputs.memory)
     return total
 
@@ -130,6 +132,7 @@ def _self_distillation(
     """The original branch follows the branches that have propagated knowledge in them."""
     target = outputs.reallocated.scores.detach()
     if outputs.memory is not None:
+        assert remembered is not None, "comes with a memory branch"
         mix = config.spl_memory_mix * remembered[:, None, None].to(target.dtype)
         target = (1.0 - mix) * target + mix * outputs.memory.scores.detach()
     target = (target / config.spl_temperature).softmax(-1)

@@ -12,6 +12,7 @@ M vectors of A.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,8 @@ class Branch:
 
 @dataclass(frozen=True)
 class Outputs:
+    """What the model says of B videos; D embedding dimensions, K representatives a video."""
+
     original: Branch  # on the embedded snippets
     reallocated: Branch  # after propagation of the video's own representatives
     memory: Branch | None  # after propagation of the class memory
@@ -45,6 +48,9 @@ class Outputs:
 class SnippetModel(nn.Module):
     """RSKP. Parameter names are those of the authors' release; `feature_mean` and `feature_scale`,
     which standardise the input, are ours (0 and 1 without standardisation)."""
+
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
 
     def __init__(self, feature_dim: int, num_classes: int, config: ModelConfig):
         super().__init__()
@@ -66,8 +72,10 @@ class SnippetModel(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.xavier_uniform_(self.feature_embedding[0].weight)
-        nn.init.zeros_(self.feature_embedding[0].bias)
+        """Draws the parameters as a new model has them, from torch's default generator."""
+        temporal, _, _ = self._embedding_layers()
+        nn.init.xavier_uniform_(temporal.weight)
+        nn.init.zeros_(temporal.bias)
         nn.init.xavier_uniform_(self.mu)
         nn.init.xavier_uniform_(self.ac_center)
         with torch.no_grad():
@@ -140,6 +148,8 @@ class SnippetModel(nn.Module):
         lengths: list[int] | None = None,
         bfloat16: bool = False,
     ) -> Snippets:
+        """The embedded snippets, packed where `lengths` of several videos differ; arguments as
+        those of `forward`."""
         whole = lengths is not None and min(lengths) == max(lengths)  # nothing to leave out
         if whole:
             lengths = None
@@ -148,7 +158,7 @@ class SnippetModel(nn.Module):
             features = torch.cat([video[:length] for video, length in parts])
         if self._standardized:
             features = (features - self.feature_mean) / self.feature_scale
-        temporal, relu, dropout = self.feature_embedding
+        temporal, relu, dropout = self._embedding_layers()
         if temporal.kernel > 1 and lengths is None and not whole:
             features = features * mask.unsqueeze(-1)  # what neighbours see past the end of a video
         with torch.autocast(features.device.type, torch.bfloat16, enabled=bfloat16):
@@ -159,6 +169,9 @@ class SnippetModel(nn.Module):
             return Snippets(x, lengths, shared_gradient=False)
         x = ReluDropout.apply(x, dropout.p if self.training else 0.0)
         return Snippets(x.view(*features.shape[:-1], -1), lengths)
+
+    def _embedding_layers(self) -> tuple[TemporalLinear, nn.ReLU, nn.Dropout]:
+        return cast(tuple[TemporalLinear, nn.ReLU, nn.Dropout], tuple(self.feature_embedding))
 
     def predict(
         self, snippets: Snippets, views: list[View], mask: torch.Tensor, classwise: bool
@@ -176,7 +189,7 @@ class SnippetModel(nn.Module):
         center = unit(self.ac_center)
         branches = []
         for view, score, weight, total in zip(views, scores, weights, sums, strict=True):
-            if view.z is not None:
+            if view.z is not None and view.added is not None:
                 total = total + (weight @ view.z.mT) @ view.added
             feature = unit(total / (weight.sum(-1, keepdim=True) + 1e-5))
             branches.append(
@@ -192,7 +205,7 @@ class SnippetModel(nn.Module):
         return branches
 
 
-def _note_standardization(model: SnippetModel, _=None) -> None:
+def _note_standardization(model: SnippetModel, _: object = None) -> None:
     plain = (model.feature_mean == 0).all() & (model.feature_scale == 1).all()
     model._standardized = not bool(plain)
 
@@ -208,6 +221,7 @@ class View:
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
+    """Vectors (..., D) divided by their lengths; zero stays zero."""
     return F.normalize(x, dim=-1)
 
 

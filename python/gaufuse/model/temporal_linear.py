@@ -46,7 +46,7 @@ class TemporalLinear(nn.Linear):
         spaced = torch.cat([part for video in videos for part in (gap, video)] + [gap])
         rows = len(spaced) - 2 * self.reach
         weights = self.weight.unflatten(1, (self.kernel, -1)).unbind(1)
-        y = self.bias
+        y: torch.Tensor = self.bias
         for offset, weight in zip(self.offsets, weights, strict=True):
             first = self.reach + offset
             y = torch.addmm(y, spaced[first : first + rows], weight.T)

@@ -20,6 +20,9 @@ PRIOR = 0.05  # what every class scores at first: most snippets show none (as of
 class TemporalStudent(nn.Module):
     """Standardised features -> linear -> residual dilated convolutions -> a logit a class."""
 
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
+
     def __init__(self, feature_dim: int, num_classes: int, config: SecondRoundConfig):
         super().__init__()
         width = config.width
@@ -51,4 +54,5 @@ class TemporalStudent(nn.Module):
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             y = convolution((norm(x) * inside).transpose(1, 2)).transpose(1, 2)
             x = (x + F.dropout(F.relu(y), config.dropout, self.training)) * inside
-        return self.classify(x)
+        logits: torch.Tensor = self.classify(x)
+        return logits

@@ -19,7 +19,7 @@ from torch import nn
 
 from gaufuse.config import Config, validate
 from gaufuse.model.checkpoint import checkpoint_of, load_checkpoint
-from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.fused_models import FusedModels, Localizer
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
 
@@ -45,10 +45,12 @@ class Weights:
 
     @property
     def feature_dim(self) -> int:
+        """Of the features that the model takes."""
         return len(self.base["feature_mean"])
 
     @property
     def num_classes(self) -> int:
+        """Without the background."""
         return len(self.base["ac_center"]) - 1
 
     @property
@@ -99,7 +101,7 @@ def base_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(BASE): value for name, value in own.items()}
 
 
-def build_model(weights: Weights, config: Config) -> SnippetModel | FusedModels:
+def build_model(weights: Weights, config: Config) -> Localizer:
     """A model of the shapes of the weights; the rest of its settings is the configuration's.
 
     Raises:

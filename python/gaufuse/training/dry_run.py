@@ -39,6 +39,7 @@ class Findings:
     problems: list[str] = field(default_factory=list)
 
     def table(self) -> Table:
+        """What was found, and in red what would stop the run."""
         table = Table(title="dry run", show_header=False)
         table.add_column(overflow="fold")
         table.add_column(overflow="fold")
@@ -309,7 +310,7 @@ class _SavedBytes:
         self._hooks.__exit__(*error)
 
 
-def _size(number: int) -> str:
+def _size(number: float) -> str:
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:
             return f"{number:.3g} {unit}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -10,13 +12,14 @@ from gaufuse.config import Config
 from gaufuse.data.dataset import Batch
 from gaufuse.model.class_memory import Candidates
 from gaufuse.model.losses import LossWeights, SnippetTarget, step_losses
+from gaufuse.model.rskp import Outputs
 
 
 class StepLosses(nn.Module):
     """Its forward returns what is differentiated and nothing else with a gradient, so that
     DistributedDataParallel can find parameters that the configured losses do not use."""
 
-    def __init__(self, model: nn.Module, config: Config):
+    def __init__(self, model: Callable[..., Outputs], config: Config):
         """model: a SnippetModel, compiled or not."""
         super().__init__()
         self.model = model

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,40 +45,48 @@ CONVERTED = {"dataset/": "the videos, brought into our layout; further runs can 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run's files are."""
+    """Where a run's files are; what is in them says FILES."""
 
     root: Path
 
     @property
     def config(self) -> Path:
+        """TOML; is there from the start."""
         return self.root / "config.toml"
 
     @property
     def description(self) -> Path:
+        """`describe_run` writes it at every start."""
         return self.root / "run.json"
 
     @property
     def dataset(self) -> Path:
+        """A folder, there where `gaufuse train` was given another layout than ours."""
         return self.root / "dataset"
 
     @property
     def checkpoints(self) -> Path:
+        """A folder, whose layout is that of gaufuse.model.checkpoint."""
         return self.root / "checkpoints"
 
     @property
     def log(self) -> Path:
+        """JSON lines, which `RunLog` appends."""
         return self.root / "log.jsonl"
 
     @property
     def tensorboard(self) -> Path:
+        """A folder, there where TensorBoard is installed."""
         return self.root / "tensorboard"
 
     @property
     def metrics(self) -> Path:
+        """JSON; the last file that a run writes."""
         return self.root / "metrics.json"
 
     @property
     def predictions(self) -> Path:
+        """JSON of the chosen epoch's detections; written at the end, before the metrics."""
         return self.root / "predictions.json"
 
 
@@ -107,7 +116,8 @@ def locked(root: str | Path) -> Iterator[None]:
 
 
 def check_unused(folder: RunFolder, may_be_used: bool) -> None:
-    """
+    """Before data are read: whether a run may start in the folder.
+
     Raises:
         ValueError: the folder holds a run and that was not asked for.
     """
@@ -151,10 +161,11 @@ def describe_run(
     world: World,
 ) -> None:
     """Writes run.json. Every start of the run, also one that goes on, is an entry of "starts"."""
-    starts = []
+    starts: list[Any] = []
     if start_epoch:
         try:
-            starts = parse_json(folder.description.read_text())["starts"]
+            description: Any = parse_json(folder.description.read_text())
+            starts = description["starts"]
         except (OSError, ValueError, KeyError, TypeError):
             starts = []  # it only informs
     starts.append(

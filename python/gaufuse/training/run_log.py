@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 
@@ -14,6 +15,9 @@ from gaufuse.training.run_folder import RunFolder
 from gaufuse.utils.files import write_text
 from gaufuse.utils.write_error import naming
 from gaufuse_ext.annotations import parse_json
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class RunLog:
@@ -37,7 +41,8 @@ class RunLog:
         """
         self._folder = folder
         self._hook = threading.excepthook
-        self._file = self._tensorboard = None
+        self._file: TextIO | None = None
+        self._tensorboard: SummaryWriter | None = None
         if folder is not None:
             write_text(folder.log, _records_up_to(folder.log, epoch, evaluated))
             self._file = folder.log.open("a")
@@ -49,25 +54,30 @@ class RunLog:
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._file is not None:
+            if self._folder is not None and self._file is not None:
                 with naming(self._folder.log):
                     self._file.close()
-            if self._tensorboard is not None:
+            if self._folder is not None and self._tensorboard is not None:
                 with naming(self._folder.tensorboard):
                     self._tensorboard.close()
         finally:
             threading.excepthook = self._hook
 
-    def write(self, epoch: int, kind: str, values: dict) -> None:
-        if self._file is not None:
+    def write(self, epoch: int, kind: str, values: Mapping[str, object]) -> None:
+        """A line of log.jsonl, and the numbers in it to TensorBoard.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        if self._folder is not None and self._file is not None:
             with naming(self._folder.log):
                 self._file.write(json.dumps({"epoch": epoch, "kind": kind, **values}) + "\n")
                 self._file.flush()
         self.scalars(epoch, kind, values)
 
-    def scalars(self, epoch: int, kind: str, values: dict) -> None:
+    def scalars(self, epoch: int, kind: str, values: Mapping[str, object]) -> None:
         """To TensorBoard alone."""
-        if self._tensorboard is None:
+        if self._folder is None or self._tensorboard is None:
             return
         for name, value in values.items():
             if isinstance(value, (int, float)):
@@ -76,7 +86,7 @@ class RunLog:
 
     def sync(self) -> None:
         """To the disk: before a checkpoint says that these epochs are over."""
-        if self._file is not None:
+        if self._folder is not None and self._file is not None:
             with naming(self._folder.log):
                 os.fsync(self._file.fileno())
 
@@ -88,7 +98,7 @@ def _records_up_to(path: Path, epoch: int, evaluated: Collection[int] | None) ->
     kept = []
     for line in path.read_text(errors="replace").splitlines():
         try:
-            record = parse_json(line)
+            record: Any = parse_json(line)
             again = (
                 evaluated is not None
                 and record["kind"] == "evaluation"
@@ -101,7 +111,7 @@ def _records_up_to(path: Path, epoch: int, evaluated: Collection[int] | None) ->
     return "".join(kept)
 
 
-def _tensorboard(folder: Path, epoch: int, console: Console):
+def _tensorboard(folder: Path, epoch: int, console: Console) -> SummaryWriter | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

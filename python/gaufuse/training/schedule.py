@@ -49,6 +49,7 @@ def value_at(steps: list[Step], epoch: int) -> float:
 
 
 def target_at(config: Config, epoch: int) -> TargetPhase:
+    """What snippets are trained on in the epoch."""
     return next(phase for phase in config.schedule.target if epoch <= phase.until)
 
 
@@ -60,13 +61,14 @@ def label_weight_at(config: Config, epoch: int) -> float:
 
 
 def loss_weights_at(config: Config, epoch: int) -> LossWeights:
+    """Those that change over the epochs; the others are read from the configuration."""
     return LossWeights(
         spl=value_at(config.loss.spl_weight, epoch), label=label_weight_at(config, epoch)
     )
 
 
 def refresh_index(config: Config, epoch: int) -> int | None:
-    """Which refresh happens at the end of the epoch, counted from 0."""
+    """Which refresh happens at the end of the epoch, counted from 0; None: there is none."""
     refresh = config.schedule.refreshes
     return refresh.index(epoch) if epoch in refresh else None
 

@@ -43,6 +43,7 @@ def student_config(config: Config) -> Config:
 
 
 def new_student(subset: VideoSubset, config: Config, device: torch.device) -> TemporalStudent:
+    """Untrained, drawn from torch's generator; standardises features by those of the subset."""
     info = subset.info
     student = TemporalStudent(info.feature_dim, len(info.classes), config.second_round)
     student.standardize(*subset.standardizer())

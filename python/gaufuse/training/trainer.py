@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from gaufuse.config import Config, TargetPhase, dump_config
-from gaufuse.data.dataset import Batch, Dataset
+from gaufuse.data.dataset import Batch, Dataset, VideoSubset
 from gaufuse.labels.online_teacher import OnlineTeacher
 from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.localization.detect import Detections, detect
@@ -34,7 +34,7 @@ from gaufuse.model.checkpoint import (
     save_checkpoint,
 )
 from gaufuse.model.class_memory import Candidates, ClassMemory
-from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.fused_models import FusedModels, Localizer
 from gaufuse.model.losses import SnippetTarget
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
@@ -82,7 +82,7 @@ class Trainer:
         self.training, self.testing = dataset.training, dataset.testing
         for subset in (self.training, self.testing):
             subset.prepare(config.data.workers, device)
-        self.validation = None  # training videos that only choose the epoch
+        self.validation: VideoSubset | None = None  # training videos that only choose the epoch
         if config.selection.by == "validation":
             self.training, self.validation = split_off(self.training, config.selection)
         if config.selection.by == "test" and not is_annotated(self.testing):
@@ -95,11 +95,12 @@ class Trainer:
         self.console = console
         torch.manual_seed(config.seed)
         info = dataset.info
-        self.model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
+        model = SnippetModel(info.feature_dim, len(info.classes), config.model).to(device)
         if config.data.standardize:
-            self.model.standardize(*self.training.standardizer())
-        self.optimizer = make_optimizer(self.model, config)
-        dim = self.model.mu.shape[1]
+            model.standardize(*self.training.standardizer())
+        self.model: Localizer = model
+        self.optimizer = make_optimizer(model, config)
+        dim = model.mu.shape[1]
         self.memory = ClassMemory(
             len(info.classes),
             config.memory.size,
@@ -109,13 +110,18 @@ class Trainer:
         )
         self.labels = LabelBank()
         self.teacher = OnlineTeacher(config)
-        self.step = TrainingStep(self.model, self.optimizer, self.memory, config, self.world)
+        self.step = TrainingStep(model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
-        self.evaluations: list[dict] = []
+        self.evaluations: list[dict[str, Any]] = []
         self._students = 0  # of the second round that are trained; the model is then the last one
         self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
         self._saved_at = time.monotonic()
-        self._log: RunLog | None = None  # while it runs
+        self._log = RunLog(None, 0, console)  # writes nothing; run() has another
+
+    @property
+    def base(self) -> SnippetModel:
+        """The base model, also where a student stands beside it."""
+        return self.model.base if isinstance(self.model, FusedModels) else self.model
 
     def resume(self) -> None:
         """Goes on from the folder's latest checkpoint.
@@ -136,7 +142,7 @@ class Trainer:
             raise ValueError(f"{path} was trained on other classes")
         self._load_training_state(state)
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Trains to the last epoch and returns what metrics.json holds."""
         config = self.config
         started = time.monotonic()
@@ -199,7 +205,7 @@ class Trainer:
             for name, loss in self.step(batch, target, epoch, share).items():
                 totals[name] = totals.get(name, 0.0) + loss.detach().sum()
             if self.teacher.model is not None:
-                self.teacher.follow(self.model)
+                self.teacher.follow(self.base)
         summed = self.world.sum(torch.stack(list(totals.values())).double()).tolist()
         losses = {name: total / len(order) for name, total in zip(totals, summed, strict=True)}
         if not all(map(math.isfinite, losses.values())):
@@ -277,7 +283,7 @@ class Trainer:
 
     def _after_online_epoch(self) -> None:
         if self.epoch == self.config.schedule.base_epochs:
-            self.teacher.start(self.model)
+            self.teacher.start(self.base)
             self.memory.clear()  # as at any first labels
         elif target_at(self.config, self.epoch).kind != "none":
             self._report_labels("online labels", self.teacher.end_epoch(self.world))
@@ -313,8 +319,7 @@ class Trainer:
 
             seed = config.seed * 100 + student
             train_student(new, labels, self._shares, config, seed, self.world, after_epoch)
-        base = self.model if student == 0 else self.model.base
-        self.model = FusedModels(base, new, config).eval()
+        self.model = FusedModels(self.base, new, config).eval()
         self._students, self.epoch = student + 1, first + epochs
         if self.world.is_first:
             self._save()
@@ -380,7 +385,7 @@ class Trainer:
         if self.epoch and self.epoch not in done and self._evaluation_is_due(phase_ends):
             self._evaluate()
 
-    def _chosen(self) -> dict:
+    def _chosen(self) -> dict[str, Any]:
         """The evaluation of the epoch that is the run's result so far."""
         by = self.config.selection.by
         if by == "last":
@@ -388,7 +393,7 @@ class Trainer:
         key = "validation" if by == "validation" else "average_map"
         return max(self.evaluations, key=lambda entry: entry[key])  # of equal ones the first
 
-    def _write_results(self) -> dict:
+    def _write_results(self) -> dict[str, Any]:
         config, chosen = self.config, self._chosen()
         base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
         metrics = {
@@ -421,14 +426,15 @@ class Trainer:
             model, path = self._model_of(state), self._path_of(state.training["students"])
         return detect(model, self.testing, path, self.device, self.world)
 
-    def _model_of(self, state: Checkpoint) -> SnippetModel | FusedModels:
+    def _model_of(self, state: Checkpoint) -> Localizer:
         info = self.dataset.info
-        model = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
+        base = SnippetModel(info.feature_dim, len(info.classes), self.config.model)
+        model: Localizer = base
         if state.training["students"]:
             # Its standardisation comes with its weights.
             second = self.config.second_round
             student = TemporalStudent(info.feature_dim, len(info.classes), second)
-            model = FusedModels(model, student, self.config).eval()
+            model = FusedModels(base, student, self.config).eval()
         model.load_state_dict(state.model)
         return model.to(self.device)
 
@@ -458,7 +464,7 @@ class Trainer:
     def _training_state(self) -> dict[str, Any]:
         """All that a run needs to go on but the weights. Random numbers are not among it: they are
         drawn anew, from the seed and the epoch, at the start of each epoch."""
-        state = {"students": self._students, "labels": self.labels.state_dict()}
+        state: dict[str, Any] = {"students": self._students, "labels": self.labels.state_dict()}
         if not self._students:
             state["optimizer"] = self.optimizer.state_dict()
             state["memory"] = self.memory.state_dict()
@@ -476,7 +482,7 @@ class Trainer:
         self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.training["optimizer"])
         self.memory.load_state_dict(state.training["memory"])
-        self.teacher.load_state_dict(state.training["teacher"], self.model)
+        self.teacher.load_state_dict(state.training["teacher"], self.base)
 
     def _save(self) -> None:
         self._log.sync()
@@ -503,7 +509,7 @@ class Trainer:
         )
 
 
-def _but_root(config: dict) -> dict:
+def _but_root(config: dict[str, Any]) -> dict[str, Any]:
     """A data set that has moved, or is read in another way, is still the same one."""
     same = {"root": None, "workers": None, "in_memory": None}
     return config | {"data": config.get("data", {}) | same}

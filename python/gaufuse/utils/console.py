@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -36,7 +37,7 @@ class SlimTable(Table):
     """A table without lines between its columns, of which only text is folded where a terminal is
     too narrow for it: ten tIoU thresholds fit into 80 columns."""
 
-    def __init__(self, title: str | None = None, **options: object):
+    def __init__(self, title: str | None = None, **options: Any):
         super().__init__(
             title=title,
             box=box.SIMPLE_HEAD,
@@ -46,10 +47,12 @@ class SlimTable(Table):
             **options,
         )
 
-    def add_text(self, header: str = "", **options: object) -> None:
+    def add_text(self, header: str = "", **options: Any) -> None:
+        """A column of text, which is folded where the terminal is too narrow."""
         self.add_column(header, overflow="fold", **options)
 
-    def add_numbers(self, header: str, **options: object) -> None:
+    def add_numbers(self, header: str, **options: Any) -> None:
+        """A column that is never cut or folded between its digits, at the right."""
         self.add_column(header, justify="right", no_wrap=True, overflow="fold", **options)
 
 
@@ -83,6 +86,7 @@ class ProgressLine:
         self._bar.stop()
 
     def advance(self, note: str = "") -> None:
+        """One more of the total is done; `note` stands at the end of the line."""
         self._done += 1
         self._bar.update(self._task, advance=1, note=note)
         now = time.monotonic()

@@ -36,10 +36,12 @@ class Share:
 
     @property
     def count(self) -> int:
+        """How many of this process's videos count: all, or none of a repeated one."""
         return self.counts[self.rank]
 
     @property
     def total(self) -> int:
+        """Videos of the step, over all processes."""
         return sum(self.counts)
 
 
@@ -52,6 +54,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from gaufuse.utils.write_error import CheckedOutput, WriteError, naming
 
@@ -37,9 +37,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     try:
         with naming(path), os.fdopen(descriptor, "wb") as file:
-            output = CheckedOutput(file)
-            with output.first_failure():
-                write(output)
+            _write_checked(file, write)
             file.flush()
             os.fsync(file.fileno())
         with naming(path):
@@ -85,9 +83,13 @@ def write_in_folder(path: str | Path, write: Callable[[BinaryIO], object]) -> No
         WriteError: it cannot be written, with the reason.
     """
     with naming(Path(path)), Path(path).open("wb") as file:
-        output = CheckedOutput(file)
-        with output.first_failure():
-            write(output)
+        _write_checked(file, write)
+
+
+def _write_checked(file: BinaryIO, write: Callable[[BinaryIO], object]) -> None:
+    output = CheckedOutput(file)
+    with output.first_failure():
+        write(cast(BinaryIO, output))  # it has what libraries use of one
 
 
 @contextmanager
@@ -125,11 +127,17 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """UTF-8, with the line ends that the text has; as `write_atomically`."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """JSON; gzip where the name ends in .gz. NaN is an error, not a value."""
+    """JSON; gzip where the name ends in .gz. NaN is an error, not a value.
+
+    Raises:
+        TypeError, ValueError: JSON has no such value.
+        WriteError: as `write_atomically`.
+    """
     data = json.dumps(value, indent=1, allow_nan=False).encode()
     if str(path).endswith(".gz"):
         data = gzip.compress(data, mtime=0)

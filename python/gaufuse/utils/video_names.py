@@ -23,7 +23,8 @@ def is_safe_name(name: str) -> bool:
 
 
 def check_safe_names(names: Iterable[str], source: object) -> None:
-    """
+    """Refuses names that cannot be those of files (`is_safe_name`).
+
     Raises:
         ValueError: with the first name that is not safe.
     """

@@ -26,7 +26,7 @@ class WriteError(OSError):
     """
 
     def __init__(self, path: Path, cause: OSError):
-        reason = _REASONS.get(cause.errno)
+        reason = _REASONS.get(cause.errno or 0)
         said = os.strerror(cause.errno) if cause.errno else str(cause)
         super().__init__(f"cannot write {path}: {said}" + (f"; {reason}" if reason else ""))
         self.path = path
@@ -79,6 +79,7 @@ class CheckedOutput:
         self.flush, self.tell, self.seek = file.flush, file.tell, file.seek
 
     def write(self, data: bytes) -> int:
+        """As the file's own; keeps the error of the first write that fails."""
         try:
             return self._file.write(data)
         except OSError as error:
@@ -86,11 +87,13 @@ class CheckedOutput:
             raise
 
     def seekable(self) -> bool:
+        """As the file's own: torch and zipfile ask."""
         return self._file.seekable()
 
     @contextmanager
     def first_failure(self) -> Iterator[None]:
-        """
+        """Raises what failed first, in place of whatever a library made of it.
+
         Raises:
             OSError: the first failure of a write, whatever became of it above.
         """

@@ -1,17 +1,32 @@
-"""The layouts that users have, each behind the same interface (formats/source.py).
-
-A format is a module with NAME, matches(path, options) and open_source(path, options).
-"""
+"""The layouts that users have, a module each, behind the same interface: `Format`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from gaufuse.data.formats import actions, opentad, own, per_video, rgb_flow, wtalc
 from gaufuse.data.formats.source import DataSource, SourceOptions
 
+
+class Format(Protocol):
+    """What a format's module offers."""
+
+    NAME: str  # for --format
+
+    def matches(self, path: Path, options: SourceOptions) -> bool:
+        """Whether what is at `path` looks like this format; never an error for another one's."""
+
+    def open_source(self, path: Path, options: SourceOptions) -> DataSource:
+        """The annotations, checked, and where the features are.
+
+        Raises:
+            FileNotFoundError, ValueError: with the file and what is wrong there.
+        """
+
+
 # The first that matches is taken: from the most particular to the most general.
-FORMATS = (own, wtalc, rgb_flow, actions, opentad, per_video)
+FORMATS: tuple[Format, ...] = (own, wtalc, rgb_flow, actions, opentad, per_video)
 
 
 def open_source(path: str | Path, options: SourceOptions, name: str | None = None) -> DataSource:
@@ -38,4 +53,5 @@ def open_source(path: str | Path, options: SourceOptions, name: str | None = Non
 
 
 def names() -> list[str]:
+    """What --format takes."""
     return [form.NAME for form in FORMATS]

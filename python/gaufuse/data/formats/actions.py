@@ -25,6 +25,7 @@ NAME = "actions"
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there is an annotation file in which some video has "actions"."""
     file = find_json(path, options)
     if file is None or not file.is_file():
         return False
@@ -32,6 +33,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; classes in the order of their numbers."""
     file = require_json(path, options)
     database = load_database(file, options)
     folder = FeatureFolder(feature_root(path, options), options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gaufuse.data.formats.source import DataSource, are_numbers
+from gaufuse.data.formats.source import DataSource, SourceVideo, are_numbers
 
 
 def with_classes(source: DataSource, names: list[str]) -> DataSource:
@@ -30,7 +30,7 @@ def with_classes(source: DataSource, names: list[str]) -> DataSource:
             f"{source.path} has classes up to number {numbers[-1]}, --classes lists {len(names)}"
         )
 
-    def renamed(video):
+    def renamed(video: SourceVideo) -> SourceVideo:
         labels = [names[int(label) - first] for label in video.annotation.labels]
         return replace(video, annotation=replace(video.annotation, labels=labels))
 

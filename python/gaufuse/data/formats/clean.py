@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,9 @@ EMPTY = "has no length"
 TWICE = "is there twice"
 
 
-def exchange_ends(table: Mapping, source: Path, clean: bool) -> tuple[Mapping, list[Mended]]:
+def exchange_ends(
+    table: Mapping[str, Any], source: Path, clean: bool
+) -> tuple[Mapping[str, Any], list[Mended]]:
     """Parsed JSON entries by video, in which no segment ends before it starts.
 
     Raises:
@@ -76,7 +79,9 @@ def clean_annotation(
         zip(annotation.segments.tolist(), annotation.labels, strict=True)
     ):
 
-        def note(fault: str, before: list[float], after: list[float] | None, label=label) -> None:
+        def note(
+            fault: str, before: list[float], after: list[float] | None, label: str = label
+        ) -> None:
             mended.append(Mended(video, label, fault, before, after))
 
         if segment[1] < segment[0]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.text import read_text
 
 
-def read_csv(path: Path) -> np.ndarray:
+def read_csv(path: Path) -> Array:
     """(T, D) float64. A heading, and the column of row numbers that pandas writes, are left out.
 
     Raises:

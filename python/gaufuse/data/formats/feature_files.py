@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from gaufuse.data.formats.csv_features import read_csv
 from gaufuse.data.formats.hdf5_features import arrays_in, read_hdf5
-from gaufuse.data.formats.source import ReadFeatures, SourceOptions
+from gaufuse.data.formats.source import Orientation, ReadFeatures, SourceOptions
 from gaufuse.utils.safe_load import load_array, load_pickle
 from gaufuse.utils.video_names import ByName
 from gaufuse.utils.visible import is_visible
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.name_templates import split_template, take_apart
 
 HDF5 = (".h5", ".hdf5", ".hdf")
@@ -44,7 +45,7 @@ class FeaturePlace:
 class ArrayLayout:
     """What the axes of a file's array are."""
 
-    orientation: Literal["td", "dt"] = "td"  # (snippets, dimensions), or the other way round
+    orientation: Orientation = "td"  # (snippets, dimensions), or the other way round
     crops: Literal["mean"] | int | None = None  # which of several crops; None: there are none
     crop_axis: int = 0
 
@@ -88,10 +89,11 @@ class FeatureFolder:
         return sorted(name for name in self.places if self.places.form(name) not in known)
 
     def reader(self, video: str, layout: ArrayLayout) -> ReadFeatures | None:
+        """Reads the video's features when it is called; None where it has none here."""
         place = self.places.get(video)
         return None if place is None else partial(read_features, place, layout)
 
-    def layout(self, otherwise: Literal["td", "dt"] | None = None) -> ArrayLayout:
+    def layout(self, otherwise: Orientation | None = None) -> ArrayLayout:
         """What the arrays' axes are, as the options say or as the shapes of some files tell: the
         axis that videos differ in is that of the snippets.
 
@@ -111,7 +113,9 @@ class FeatureFolder:
             wanted = self._orientation(flat, otherwise)
         return ArrayLayout(wanted, options.crops, axis)
 
-    def _orientation(self, shapes: list[tuple[int, ...]], otherwise: str | None) -> str:
+    def _orientation(
+        self, shapes: list[tuple[int, ...]], otherwise: Orientation | None
+    ) -> Orientation:
         same = [len({shape[axis] for shape in shapes}) == 1 for axis in (0, 1)]
         if same[0] != same[1]:
             return "td" if same[1] else "dt"
@@ -156,8 +160,8 @@ def _places(root: Path, folders: Iterable[Path]) -> Iterable[tuple[str, FeatureP
             yield path.name.removesuffix(path.suffix), FeaturePlace(path)
 
 
-def read_features(place: FeaturePlace | Path, layout: ArrayLayout | None = None) -> np.ndarray:
-    """(T, D) floats.
+def read_features(place: FeaturePlace | Path, layout: ArrayLayout | None = None) -> Array:
+    """(T, D) floats, of the type that they are stored in.
 
     Raises:
         FileNotFoundError, ValueError: with the path and what is wrong.
@@ -175,22 +179,26 @@ def read_features(place: FeaturePlace | Path, layout: ArrayLayout | None = None)
             f"{place} must hold a 2-D array of floats, got {array.dtype} {array.shape}"
         )
     if layout.crops is not None:
-        array = _crop(array if array.ndim == 3 else array[None], layout, place)
+        array = _crop(
+            array if array.ndim == 3 else array[None], layout.crops, layout.crop_axis, place
+        )
     return array.T if layout.orientation == "dt" else array
 
 
-def _crop(array: np.ndarray, layout: ArrayLayout, place: FeaturePlace) -> np.ndarray:
-    if layout.crops == "mean":
-        return array.mean(layout.crop_axis, np.result_type(array.dtype, np.float32))
-    crops = array.shape[layout.crop_axis]
-    if not 0 <= layout.crops < crops:
+def _crop(array: Array, which: Literal["mean"] | int, axis: int, place: FeaturePlace) -> Array:
+    if which == "mean":
+        mean: Array = array.mean(axis, np.result_type(array.dtype, np.float32))
+        return mean
+    crops = array.shape[axis]
+    if not 0 <= which < crops:
         raise ValueError(
-            f"{place} has {crops} crops, of shape {array.shape}: there is no --crops {layout.crops}"
+            f"{place} has {crops} crops, of shape {array.shape}: there is no --crops {which}"
         )
-    return array.take(layout.crops, layout.crop_axis)
+    crop: Array = array.take(which, axis)
+    return crop
 
 
-def _without_single_axes(array: np.ndarray, cropped: bool) -> np.ndarray:
+def _without_single_axes(array: Array, cropped: bool) -> Array:
     """Extractors keep axes of one batch, one pixel: (1, T, D), (T, 1, 1, D)."""
     wanted = 3 if cropped else 2
     while array.ndim > wanted and 1 in array.shape:
@@ -205,7 +213,7 @@ def _shape(place: FeaturePlace, cropped: bool) -> tuple[int, ...]:
     return read_features(place).shape
 
 
-def _read(place: FeaturePlace) -> np.ndarray:
+def _read(place: FeaturePlace) -> Array:
     path, suffix = place.path, place.path.suffix.lower()
     if place.key is not None:
         return read_hdf5(path, place.key)
@@ -226,7 +234,7 @@ def _read(place: FeaturePlace) -> np.ndarray:
     return _the_array(value, path)
 
 
-def _read_npz(path: Path) -> np.ndarray:
+def _read_npz(path: Path) -> Array:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -234,12 +242,13 @@ def _read_npz(path: Path) -> np.ndarray:
             raise ValueError(f"it unpacks to {size >> 30} GiB")
         with np.load(path, allow_pickle=False) as arrays:
             name = _choose(list(arrays), path)
-            return arrays[name]
+            array: Array = arrays[name]
     except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path} is not a readable .npz ({error})") from None
+    return array
 
 
-def _the_array(value: object, path: Path) -> np.ndarray:
+def _the_array(value: object, path: Path) -> Array:
     if isinstance(value, dict):
         value = value[_choose(list(value), path)]
     if isinstance(value, torch.Tensor):
@@ -250,7 +259,7 @@ def _the_array(value: object, path: Path) -> np.ndarray:
     return value
 
 
-def _choose(names: list, path: Path) -> object:
+def _choose(names: list[Any], path: Path) -> Any:
     if len(names) == 1:
         return names[0]
     known = [name for name in ARRAY_NAMES if name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from gaufuse_ext.array_types import Array
 
 MAX_BYTES = 8 << 30
 # In a video's group, or in its own file.
@@ -35,8 +35,9 @@ def arrays_in(path: Path, one_video: bool) -> dict[str, str]:
     return found
 
 
-def read_hdf5(path: Path, key: str) -> np.ndarray:
-    """
+def read_hdf5(path: Path, key: str) -> Array:
+    """An array of floats, by its place in the file, such as "video/feats".
+
     Raises:
         ValueError: no such array, or one whose data lie elsewhere.
     """
@@ -54,9 +55,10 @@ def read_hdf5(path: Path, key: str) -> np.ndarray:
         if node.size * node.dtype.itemsize > MAX_BYTES:
             raise ValueError(f"{path}: {key!r} is larger than {MAX_BYTES >> 30} GiB")
         try:
-            return node[()]
+            array: Array = node[()]
         except OSError as error:
             raise ValueError(f"{path}: {key!r} cannot be read ({error})") from None
+    return array
 
 
 def _collect(group: Any, found: dict[str, str], path: Path) -> None:

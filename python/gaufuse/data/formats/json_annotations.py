@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gaufuse.data.formats.clean import exchange_ends
 from gaufuse.data.formats.source import Mended, SourceOptions
@@ -44,6 +44,11 @@ def find_json(path: Path, options: SourceOptions) -> Path | None:
 
 
 def require_json(path: Path, options: SourceOptions) -> Path:
+    """As `find_json`.
+
+    Raises:
+        FileNotFoundError: there is none, or more than one.
+    """
     found = find_json(path, options)
     if found is None:
         raise FileNotFoundError(
@@ -57,12 +62,13 @@ class Database:
     """Annotations by the videos' own names, and what else their entries say."""
 
     annotations: dict[str, VideoAnnotation]
-    entries: dict[str, Mapping]  # as they are in the file: fps, label_id, ...
+    entries: dict[str, Mapping[str, Any]]  # as they are in the file: fps, label_id, ...
     mended: list[Mended]
 
 
 def load_database(path: Path, options: SourceOptions) -> Database:
-    """
+    """The annotation file, its segments' ends exchanged where `options` allow it.
+
     Raises:
         FileNotFoundError, ValueError: with the file, the video and what is wrong there.
     """
@@ -73,8 +79,11 @@ def load_database(path: Path, options: SourceOptions) -> Database:
     return database_of(table, path, options)
 
 
-def database_of(table: Mapping[str, Mapping], source: Path, options: SourceOptions) -> Database:
-    """
+def database_of(
+    table: Mapping[str, Mapping[str, Any]], source: Path, options: SourceOptions
+) -> Database:
+    """The same of entries by video, however they were read.
+
     Raises:
         ValueError: with the source, the video and what is wrong there.
     """
@@ -93,7 +102,7 @@ def own_names(table: Mapping[str, T], source: Path, options: SourceOptions) -> d
     return dict(ByName(found, source))
 
 
-def classes_by_id(file: Path, entries: Mapping[str, Mapping]) -> list[str] | None:
+def classes_by_id(file: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[str] | None:
     """The classes in the order of label_id; None where no annotation has one, and the order is then
     a matter of convention. Imported weights predict other classes in any other order.
 
@@ -143,6 +152,8 @@ def _whole_number(file: Path, video: str, label: str, value: object) -> int:
 
 
 def feature_root(path: Path, options: SourceOptions) -> Path:
+    """Where features are looked for: named, the folder "features" beside the annotations, or all
+    of the source."""
     if options.features is not None:
         return options.features
     folder = path if path.is_dir() else path.parent

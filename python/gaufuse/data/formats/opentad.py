@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gaufuse.data.formats.feature_files import FeatureFolder
 from gaufuse.data.formats.json_annotations import (
@@ -26,6 +27,7 @@ NAME = "opentad"
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there is an annotation file in which some video has "fps"."""
     file = find_json(path, options)
     if file is None or not file.is_file():
         return False
@@ -34,6 +36,7 @@ def matches(path: Path, options: SourceOptions) -> bool:
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; classes in the order of label_id, where annotations have it."""
     file = require_json(path, options)
     database = load_database(file, options)
     annotations, entries = database.annotations, database.entries
@@ -59,7 +62,9 @@ def open_source(path: Path, options: SourceOptions) -> DataSource:
     )
 
 
-def snippet_seconds(file: Path, name: str, entry: Mapping, options: SourceOptions) -> float | None:
+def snippet_seconds(
+    file: Path, name: str, entry: Mapping[str, Any], options: SourceOptions
+) -> float | None:
     """None where the whole source has one, or a resampled video takes its share of the duration."""
     if options.feat_stride is None:
         return None

@@ -15,10 +15,12 @@ NAME = "gaufuse"
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there is a dataset.toml."""
     return (path / "dataset.toml").is_file()
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; with the subsets that dataset.toml names."""
     info = load_info(path)
     file = find_annotations(path)
     database = load_database(file, options)

@@ -28,10 +28,12 @@ NAME = "per_video"
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there are annotations that can be read, of either kind."""
     return find_json(path, options) is not None or wtalc.find_annotations(path, options) is not None
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; classes in the order of label_id, or of classlist.npy."""
     annotations, classes, mended = _load_annotations(path, options)
     folder = FeatureFolder(feature_root(path, options), options)
     layout = folder.layout(otherwise="td")

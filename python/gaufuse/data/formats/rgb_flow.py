@@ -29,18 +29,21 @@ from gaufuse.data.formats.json_annotations import (
 from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
 from gaufuse.data.formats.wtalc import SNIPPET_SECONDS
 from gaufuse.utils.visible import is_visible
+from gaufuse_ext.array_types import Array
 
 NAME = "rgb_flow"
 STREAMS = ("rgb", "flow")
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there is an annotation file, and folders named rgb and flow."""
     if find_json(path, options) is None:
         return False
     return all(_stream_folders(feature_root(path, options), stream) for stream in STREAMS)
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; a video is only then without features when it has neither stream."""
     file = require_json(path, options)
     database = load_database(file, options)
     annotations = database.annotations
@@ -95,7 +98,7 @@ def _join(
     flow: FeaturePlace,
     layouts: list[ArrayLayout],
     trimmed: list[str],
-) -> np.ndarray:
+) -> Array:
     """(T, D_rgb + D_flow). The name of a video that loses a snippet is added to `trimmed`.
 
     Raises:

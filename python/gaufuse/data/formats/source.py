@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.array_types import Array
 from gaufuse_ext.class_names import few
 
-ReadFeatures = Callable[[], np.ndarray]  # (T, D) floats, read when it is called
+Orientation = Literal["td", "dt"]
+ReadFeatures = Callable[[], Array]  # (T, D) floats, read when it is called
 
 
 @dataclass(frozen=True)
 class SourceVideo:
+    """One video of a source: its annotations, and how to read its features."""
+
     name: str
     annotation: VideoAnnotation  # subset, segments in seconds, labels, duration where it is known
     features: ReadFeatures | None  # None: there is no file for it
@@ -49,7 +51,8 @@ class DataSource:
     mended: list[Mended] = field(default_factory=list)  # by `clean`, before anything was parsed
 
     def __post_init__(self) -> None:
-        """
+        """Checks classes.
+
         Raises:
             ValueError: a class twice, or one of a video that is not among the classes.
         """
@@ -74,7 +77,7 @@ class SourceOptions:
     features: Path | None = None
     template: str = "{video}"  # of the feature files' names, without the suffix
     annotation_template: str = "{video}"  # of the videos' names in the annotations
-    orientation: str = "auto"  # "td" (snippets, dims), "dt", or "auto"
+    orientation: Literal["auto"] | Orientation = "auto"  # "td": (snippets, dimensions)
     crops: Literal["mean"] | int | None = None  # which of features (crops, snippets, dims)
     crop_axis: int | None = None  # None: found out
     snippet_seconds: float | None = None

@@ -23,10 +23,12 @@ SNIPPET_SECONDS = 16.0 / 25.0
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
+    """Whether there are annotation arrays and one file of features."""
     return find_annotations(path, options) is not None and _features(path, options) is not None
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
+    """As `Format`; row i of the features is the video of row i of the annotations."""
     folder, file = find_annotations(path, options), _features(path, options)
     if folder is None:
         raise FileNotFoundError(f"{path} has no videoname.npy, nor one subfolder that has")
@@ -52,6 +54,7 @@ def open_source(path: Path, options: SourceOptions) -> DataSource:
 
 
 def find_annotations(path: Path, options: SourceOptions) -> Path | None:
+    """The folder of annotation arrays: named, the source itself, or its only such subfolder."""
     if options.annotations is not None:
         return options.annotations if is_wtalc_folder(options.annotations) else None
     if not path.is_dir():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaufuse.data.simulation.timelines import Timeline, partner
+from gaufuse_ext.array_types import Array, Floats, Integers
 
 if TYPE_CHECKING:
     from gaufuse.data.simulation.realistic import RealisticSettings
@@ -44,7 +45,7 @@ class Appearance:
         self.phase_strength[np.arange(classes), rng.integers(phases, size=classes)] = 1.0
         self.bias = settings.bias * rng.standard_normal(dims) / math.sqrt(dims)
 
-    def features(self, timeline: Timeline, rng: np.random.Generator) -> np.ndarray:
+    def features(self, timeline: Timeline, rng: np.random.Generator) -> Array:
         """(T, D) float16, not negative; T snippets that cover the timeline's duration. What is too
         large for float16 is infinite."""
         settings = self.settings
@@ -52,8 +53,8 @@ class Appearance:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._respond(self._signal(timeline, total, rng), total, rng)
 
-    def _respond(self, signal: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, D) what the network answers to a signal (T, D)."""
+    def _respond(self, signal: Floats, total: int, rng: np.random.Generator) -> Array:
+        """(T, D) float16: what the network answers to a signal (T, D)."""
         settings = self.settings
         scene = rng.standard_normal(settings.feature_dim) / math.sqrt(settings.feature_dim)
         noise = correlated_noise(rng, total, settings.feature_dim, settings.noise_correlation)
@@ -62,9 +63,10 @@ class Appearance:
             settings.noise_tail * rng.standard_normal((total, 1)) - settings.noise_tail**2
         )
         response = signal + settings.scene * scene + settings.noise * tail * noise + self.bias
-        return (np.maximum(response, 0.0) ** settings.power).astype(np.float16)
+        features: Array = (np.maximum(response, 0.0) ** settings.power).astype(np.float16)
+        return features
 
-    def _signal(self, timeline: Timeline, total: int, rng: np.random.Generator) -> np.ndarray:
+    def _signal(self, timeline: Timeline, total: int, rng: np.random.Generator) -> Floats:
         """(T, D) what the actions and their contexts add."""
         settings = self.settings
         shown = np.zeros((total * STEPS, self.phases.shape[0] * self.phases.shape[1]))
@@ -87,13 +89,14 @@ class Appearance:
         shown, context, each = (
             _average(signal, total, settings.blend_snippets) for signal in (shown, context, each)
         )
-        return (
+        signal: Floats = (
             shown @ self.phases.reshape(-1, settings.feature_dim)
             + settings.context * (context @ self.contexts)
             + each
         )
+        return signal
 
-    def _phases(self, steps: int, rng: np.random.Generator) -> np.ndarray:
+    def _phases(self, steps: int, rng: np.random.Generator) -> Integers:
         """(steps,) which of its class's phases an instance shows: some of them, in order."""
         fewest, most = self.settings.phases
         count = int(rng.integers(fewest, most, endpoint=True))
@@ -101,7 +104,7 @@ class Appearance:
         bounds = np.cumsum(rng.dirichlet(np.full(count, 3.0)))[:-1]
         return chosen[np.searchsorted(bounds, (np.arange(steps) + 0.5) / steps)]
 
-    def _bursts(self, steps: int, rng: np.random.Generator) -> np.ndarray:
+    def _bursts(self, steps: int, rng: np.random.Generator) -> Floats:
         """(steps,) how strongly an instance shows its action: in bursts, weakly in between."""
         settings = self.settings
         strength = np.full(steps, settings.weak_action)
@@ -114,58 +117,59 @@ class Appearance:
 
     def _add_contexts(
         self,
-        context: np.ndarray,
-        firsts: np.ndarray,
-        lasts: np.ndarray,
-        labels: np.ndarray,
+        context: Floats,
+        firsts: Integers,
+        lasts: Integers,
+        labels: Integers,
         per_second: float,
         rng: np.random.Generator,
     ) -> None:
         """Sets (steps, C) to one where a class's context is seen: at actions, and by itself."""
         settings = self.settings
 
-        def seconds(count: int) -> np.ndarray:
+        def steps(count: int) -> Integers:
             drawn = rng.uniform(*settings.context_seconds, size=count)
             return np.round(drawn * per_second).astype(int)
 
         count = len(firsts)
-        stretches = zip(firsts - seconds(count), lasts + seconds(count), labels, strict=True)
+        stretches = zip(firsts - steps(count), lasts + steps(count), labels, strict=True)
         for first, last, label in stretches:
             context[max(first, 0) : last, label] = 1.0
         stray = rng.poisson(settings.stray_contexts * count)
-        for length, label in zip(2 * seconds(stray), rng.choice(labels, stray), strict=True):
+        for length, label in zip(2 * steps(stray), rng.choice(labels, stray), strict=True):
             first = int(rng.integers(len(context)))
             context[first : first + length, label] = 1.0
 
 
-def correlated_noise(
-    rng: np.random.Generator, total: int, dims: int, correlation: float
-) -> np.ndarray:
+def correlated_noise(rng: np.random.Generator, total: int, dims: int, correlation: float) -> Floats:
     """(T, D) first-order autoregressive noise; each snippet's has an expected norm of one."""
     white = rng.standard_normal((total, dims)) / np.sqrt(dims)
-    noise = np.empty_like(white)
+    noise: Floats = np.empty_like(white)
     noise[0] = white[0]
     for t in range(1, total):
         noise[t] = correlation * noise[t - 1] + np.sqrt(1.0 - correlation**2) * white[t]
     return noise
 
 
-def _unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def _unit(rng: np.random.Generator, *shape: int) -> Floats:
     """Random directions (..., D)."""
     directions = rng.standard_normal(shape)
-    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    unit: Floats = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    return unit
 
 
-def _mix(own: np.ndarray, common: np.ndarray, share: float) -> np.ndarray:
+def _mix(own: Floats, common: Floats, share: float) -> Floats:
     """Directions of which `share` is the common one's (as the square of a cosine, about)."""
     mixed = math.sqrt(1.0 - share) * own + math.sqrt(share) * common
-    return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+    unit: Floats = mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+    return unit
 
 
-def _average(signal: np.ndarray, total: int, width: float) -> np.ndarray:
+def _average(signal: Floats, total: int, width: float) -> Floats:
     """(T, N) means of (T * STEPS, N) over `width` snippets around each snippet's middle."""
     half = max(1, round(width * STEPS / 2.0))
     sums = np.concatenate([np.zeros((1, signal.shape[1])), np.cumsum(signal, axis=0)])
     middles = STEPS * np.arange(total) + STEPS // 2
     upper, lower = np.minimum(middles + half, len(signal)), np.maximum(middles - half, 0)
-    return (sums[upper] - sums[lower]) / (upper - lower)[:, None]
+    means: Floats = (sums[upper] - sums[lower]) / (upper - lower)[:, None]
+    return means

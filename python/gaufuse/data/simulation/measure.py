@@ -10,6 +10,7 @@ import numpy as np
 
 from gaufuse.data.simulation.tables import LEVELS, QUANTITIES, TimelineTable
 from gaufuse_ext.annotations import VideoAnnotation
+from gaufuse_ext.array_types import Floats
 
 # Instances of two classes that overlap by more are one action that has two names.
 SAME_ACTION_IOU = 0.5
@@ -65,7 +66,7 @@ def measure(videos: Iterable[VideoAnnotation], source: str) -> TimelineTable:
     )
 
 
-def summarise(videos: Iterable[VideoAnnotation | _Timeline]) -> dict[str, np.ndarray]:
+def summarise(videos: Iterable[VideoAnnotation | _Timeline]) -> dict[str, Floats]:
     """What timelines come to: (instances,), (gaps,) or (videos,) values of each kind."""
     timelines = [v if isinstance(v, _Timeline) else _Timeline(v) for v in videos]
     timelines = [t for t in timelines if len(t.lengths)]
@@ -78,9 +79,9 @@ def summarise(videos: Iterable[VideoAnnotation | _Timeline]) -> dict[str, np.nda
     }
 
 
-def _distinct(segments: np.ndarray) -> np.ndarray:
+def _distinct(segments: Floats) -> Floats:
     """(N, 2) sorted by start, without those that all but repeat the one before."""
-    kept: list[np.ndarray] = []
+    kept: list[Floats] = []
     for segment in segments:
         if kept:
             shared = min(segment[1], kept[-1][1]) - max(segment[0], kept[-1][0])
@@ -91,20 +92,21 @@ def _distinct(segments: np.ndarray) -> np.ndarray:
     return np.array(kept).reshape(-1, 2)
 
 
-def _quantiles(groups: list[np.ndarray]) -> np.ndarray:
+def _quantiles(groups: list[Floats]) -> Floats:
     """At LEVELS, each group that is not empty weighing the same."""
     values, weights = _weighted(groups)
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order]) - 0.5 * weights[order]
-    return np.interp(LEVELS, below / weights.sum(), values[order])
+    quantiles: Floats = np.interp(LEVELS, below / weights.sum(), values[order])
+    return quantiles
 
 
-def _weighted(groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _weighted(groups: list[Floats]) -> tuple[Floats, Floats]:
     groups = [group for group in groups if len(group)]
     return np.concatenate(groups), np.concatenate([np.full(len(g), 1.0 / len(g)) for g in groups])
 
 
-def _normal_scores(groups: list[np.ndarray]) -> list[np.ndarray]:
+def _normal_scores(groups: list[Floats]) -> list[Floats]:
     """The standard normal number of each value's rank; equal values share the middle of theirs."""
     values, weights = _weighted(groups)
     order = np.argsort(values, kind="stable")
@@ -118,7 +120,7 @@ def _normal_scores(groups: list[np.ndarray]) -> list[np.ndarray]:
     return scores
 
 
-def _share_between(groups: list[np.ndarray]) -> float:
+def _share_between(groups: list[Floats]) -> float:
     """The share of the variance that lies between groups, from pairs of values of a group."""
     several = [group for group in groups if len(group) > 1]
     if not several:
@@ -129,7 +131,7 @@ def _share_between(groups: list[np.ndarray]) -> float:
     return float(np.clip(1.0 - within / total, 0.0, 1.0))
 
 
-def _by_class(timelines: list[_Timeline], scores: list[np.ndarray]) -> list[np.ndarray]:
+def _by_class(timelines: list[_Timeline], scores: list[Floats]) -> list[Floats]:
     """Videos' mean scores, by the label that most of a video's instances have."""
     groups = defaultdict(list)
     for timeline, score in zip(timelines, scores, strict=True):
@@ -137,7 +139,7 @@ def _by_class(timelines: list[_Timeline], scores: list[np.ndarray]) -> list[np.n
     return [np.array(group) for group in groups.values()]
 
 
-def _correlations(scores: dict[str, list[np.ndarray]], by_video: dict[str, float]) -> list:
+def _correlations(scores: dict[str, list[Floats]], by_video: dict[str, float]) -> list[list[float]]:
     """Between videos' own levels, of which the mean of a video's few values is a noisy reading."""
     means = {n: np.array([g.mean() if len(g) else np.nan for g in scores[n]]) for n in QUANTITIES}
     matrix = np.eye(len(QUANTITIES))
@@ -160,17 +162,17 @@ def _correlations(scores: dict[str, list[np.ndarray]], by_video: dict[str, float
     return [_rounded(row) for row in matrix / np.outer(scale, scale)]
 
 
-def _reliability(groups: list[np.ndarray], between: float) -> float:
+def _reliability(groups: list[Floats], between: float) -> float:
     """The share of the variance of a group's mean that is not noise of its few values."""
     noise = np.mean([(1.0 - between) / len(group) for group in groups])
-    return max(between, 0.05) / (max(between, 0.05) + noise)
+    return float(max(between, 0.05) / (max(between, 0.05) + noise))
 
 
-def _class_videos(timelines: list[_Timeline]) -> np.ndarray:
+def _class_videos(timelines: list[_Timeline]) -> Floats:
     counts = Counter(label for timeline in timelines for label in timeline.labels)
     numbers = np.array(sorted(counts.values()), dtype=float)
     return _quantiles([numbers / numbers.mean()])
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: Floats) -> list[float]:
     return [round(float(value), 3) for value in values]

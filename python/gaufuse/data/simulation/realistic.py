@@ -32,6 +32,8 @@ from gaufuse_ext.annotations import VideoAnnotation
 
 @dataclass(frozen=True)
 class RealisticSettings:
+    """Settings of the profiles that are like a real data set (appearance.py, timelines.py)."""
+
     annotations: Literal["thumos14", "activitynet13"] = "thumos14"  # that timelines are drawn like
     classes: Count = 8
     feature_dim: Count = 64

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-import numpy as np
 from pydantic import AfterValidator, Field
 
 from gaufuse.config import Count, NotNegative, Positive, Probability
+from gaufuse_ext.array_types import Array, Floats, Integers
+
+Bounds = TypeVar("Bounds", bound=tuple[float, float])
 
 
 @dataclass(frozen=True)
 class SimulatedVideo:
+    """What is written of one video."""
+
     name: str
     subset: str  # training or testing
-    features: np.ndarray  # (T, D) float16
-    segments: np.ndarray  # (N, 2) seconds, by start
-    classes: np.ndarray  # (N,) int
+    features: Array  # (T, D) float16
+    segments: Floats  # (N, 2) seconds, by start
+    classes: Integers  # (N,) int
 
 
-def _rising(bounds: tuple) -> tuple:
+def _rising(bounds: Bounds) -> Bounds:
     if bounds[0] > bounds[1]:
         raise ValueError(f"the lower bound comes first, got {list(bounds)}")
     return bounds

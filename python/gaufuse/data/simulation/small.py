@@ -29,10 +29,13 @@ from gaufuse.data.simulation.settings import (
     SimulatedVideo,
     WholeRange,
 )
+from gaufuse_ext.array_types import Array, Flags, Floats
 
 
 @dataclass(frozen=True)
 class SimulationSettings:
+    """Settings of the profile "small"; counts are of snippets where nothing else is said."""
+
     classes: Count = 6
     feature_dim: Count = 64
     training_videos: Count = 90
@@ -81,8 +84,8 @@ class SimulationSettings:
 class _World:
     """Unit directions in feature space."""
 
-    actions: np.ndarray  # (C, D)
-    contexts: np.ndarray  # (C, D)
+    actions: Floats  # (C, D)
+    contexts: Floats  # (C, D)
 
 
 def _make_world(rng: np.random.Generator, settings: SimulationSettings) -> _World:
@@ -93,7 +96,7 @@ def _make_world(rng: np.random.Generator, settings: SimulationSettings) -> _Worl
 
 def _make_video(
     rng: np.random.Generator, label: int, world: _World, settings: SimulationSettings
-) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+) -> tuple[Array, list[tuple[int, int, int]]]:
     """Features (T, D) float16 and annotations (start, end, class) in snippets."""
     total = int(rng.integers(*settings.snippets, endpoint=True))
     labels = [label]
@@ -127,7 +130,7 @@ def _make_video(
         return features.astype(np.float16), sorted(annotations)
 
 
-def _strength(rng: np.random.Generator, length: int, settings: SimulationSettings) -> np.ndarray:
+def _strength(rng: np.random.Generator, length: int, settings: SimulationSettings) -> Floats:
     """(length,) how strongly an instance shows its action: in bursts, weakly in between."""
     strength = np.full(length, settings.weak_action)
     salient = max(1, round(length * rng.uniform(*settings.salient)))
@@ -138,7 +141,7 @@ def _strength(rng: np.random.Generator, length: int, settings: SimulationSetting
     return strength
 
 
-def _free_stretch(rng: np.random.Generator, free: np.ndarray, length: int) -> int | None:
+def _free_stretch(rng: np.random.Generator, free: Flags, length: int) -> int | None:
     """A random start at which `length` snippets in a row are free."""
     if length > len(free):
         return None

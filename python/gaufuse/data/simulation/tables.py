@@ -16,6 +16,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from gaufuse_ext.array_types import Floats
+
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
 LEVEL_SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
 
@@ -39,9 +41,10 @@ class TimelineTable:
     # What a timeline comes to, to compare: pooled over the instances of all videos, and per video.
     summary: dict[str, list[float]]
 
-    def value(self, quantity: str, score: np.ndarray | float) -> np.ndarray:
+    def value(self, quantity: str, score: Floats) -> Floats:
         """Seconds (or a count, to be rounded) of standard normal numbers."""
-        return np.interp(score, LEVEL_SCORES, self.quantiles[quantity])
+        values: Floats = np.interp(score, LEVEL_SCORES, self.quantiles[quantity])
+        return values
 
     def to_toml(self) -> str:
         """A line a list, which tomli_w would spread over as many lines as it has numbers."""

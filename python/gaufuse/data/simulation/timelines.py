@@ -8,16 +8,19 @@ from statistics import NormalDist
 import numpy as np
 
 from gaufuse.data.simulation.tables import LEVELS, QUANTITIES, TimelineTable
+from gaufuse_ext.array_types import Floats, Integers
 
 ATTEMPTS = 200
 
 
 @dataclass(frozen=True)
 class Timeline:
+    """When which action happens in one video."""
+
     duration: float  # seconds
-    starts: np.ndarray  # (N,) seconds, rising; instances do not overlap
-    ends: np.ndarray  # (N,)
-    classes: np.ndarray  # (N,)
+    starts: Floats  # (N,) seconds, rising; instances do not overlap
+    ends: Floats  # (N,)
+    classes: Integers  # (N,)
 
 
 class TimelineSampler:
@@ -91,6 +94,7 @@ def partner(label: int, classes: int) -> int:
     return other if other < classes else label
 
 
-def _mixed(common: np.ndarray | float, own: np.ndarray | float, share: float) -> np.ndarray | float:
+def _mixed(common: Floats, own: Floats, share: float) -> Floats:
     """Standard normal numbers that have a share of their variance in common."""
-    return np.sqrt(share) * common + np.sqrt(1.0 - share) * own
+    mixed: Floats = np.sqrt(share) * common + np.sqrt(1.0 - share) * own
+    return mixed
