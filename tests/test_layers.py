@@ -13,7 +13,7 @@ import gaufuse_ext
 # From the roof to the cellar. Rooms of one floor may import each other, but not in a circle; but
 # for the roof, where experiments run commands and are one.
 FLOORS = (
-    ("cli", "experiment", "__main__"),
+    ("cli", "experiment", "report", "__main__"),
     ("training",),
     ("labels",),
     ("localization", "data"),

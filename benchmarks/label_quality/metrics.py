@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BINS = 10
+from gaufuse.labels.label_quality import average_precision, calibration, calibration_error
 
 
 @dataclass(frozen=True)
@@ -39,48 +39,9 @@ def measure(
         class_ap=_mean(by_class),
         group_ap=_mean([average_precision(*pair) for pair in groups]),
         brier=float(np.square(everything - positive).mean()),
-        calibration_error=sum(
-            abs(row["positive"] - row["label"]) * row["snippets"] for row in table
-        )
-        / len(everything),
+        calibration_error=calibration_error(table),
         calibration=table,
     )
-
-
-def average_precision(labels: np.ndarray, truth: np.ndarray) -> float | None:
-    """Area under the precision-recall steps; None where nothing is positive.
-
-    Equal labels are one step: how they are ordered must not matter, as pseudo labels are constant
-    over whole instances and zero outside.
-    """
-    positives = int(truth.sum())
-    if positives == 0:
-        return None
-    order = np.argsort(-labels, kind="stable")
-    ranked = labels[order]
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    found = np.cumsum(truth[order])[last]
-    gained = np.diff(np.concatenate([[0], found]))
-    return float((gained * found / (last + 1)).sum() / positives)
-
-
-def calibration(labels: np.ndarray, truth: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
-    """Bins of equal width that hold a snippet: how many, their mean label, their share of positive
-    snippets. Calibrated labels have the two equal."""
-    index = np.minimum((labels * bins).astype(int), bins - 1)
-    table = []
-    for k in np.unique(index):
-        own = index == k
-        table.append(
-            {
-                "from": float(k / bins),
-                "to": float((k + 1) / bins),
-                "snippets": int(own.sum()),
-                "label": float(labels[own].mean()),
-                "positive": float(truth[own].mean()),
-            }
-        )
-    return table
 
 
 def _mean(values: Sequence[float | None]) -> float:

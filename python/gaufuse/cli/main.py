@@ -17,6 +17,8 @@ from gaufuse.cli import (
     fuse,
     info,
     label,
+    plot,
+    report,
     simulate,
     train,
 )
@@ -28,6 +30,8 @@ COMMANDS: tuple[Command, ...] = (
     detect,
     evaluate,
     experiment,
+    report,
+    plot,
     convert,
     data,
     label,

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from gaufuse.config import Config, TargetPhase
 from gaufuse.data.dataset import Batch, VideoSubset
+from gaufuse.labels.label_quality import covered_snippets
 from gaufuse.labels.pipeline import MadeLabels, labels_of, temperature_at
 from gaufuse.localization.instances import groups_of
 from gaufuse.model.fused_models import Localizer
@@ -229,15 +230,15 @@ def make_labels(
 def ground_truth_labels(subset: VideoSubset) -> list[torch.Tensor]:
     """(T, C) of each video: 1 where an annotated segment covers a snippet, rounded to snippets, at
     least one."""
-    index = {label: c for c, label in enumerate(subset.info.classes)}
     labels = []
     for name, length, seconds in zip(
         subset.names, subset.features.lengths, subset.snippet_seconds, strict=True
     ):
-        video, own = torch.zeros(length, len(index)), subset.annotations[name]
-        for (start, end), label in zip(own.segments / seconds, own.labels, strict=True):
-            first = min(max(0, round(start)), length - 1)
-            video[first : max(first + 1, round(end)), index[label]] = 1.0
+        video, own = torch.zeros(length, len(subset.info.classes)), subset.annotations[name]
+        for label in set(own.labels):
+            chosen = [other == label for other in own.labels]
+            covered = covered_snippets(own.segments[chosen] / seconds, length)
+            video[:, subset.info.classes.index(label)] = torch.from_numpy(covered).float()
         labels.append(video)
     return labels
 

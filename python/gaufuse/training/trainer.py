@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gaufuse.config import Config, TargetPhase, dump_config
 from gaufuse.data.dataset import Batch, Dataset, VideoSubset
+from gaufuse.labels.label_quality import label_quality
 from gaufuse.labels.online_teacher import OnlineTeacher
 from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.localization.detect import Detections, detect
@@ -280,6 +281,7 @@ class Trainer:
         self.labels.replace(labels)
         self.memory.clear()
         self._report_labels(f"labels {refresh + 1}", statistics)
+        self._log_label_quality(labels, self.epoch)
 
     def _after_online_epoch(self) -> None:
         if self.epoch == self.config.schedule.base_epochs:
@@ -301,6 +303,13 @@ class Trainer:
             f"{statistics.relaxed} relaxed",
             soft_wrap=True,
         )
+
+    def _log_label_quality(self, labels: list[torch.Tensor], epoch: int) -> None:
+        """For those who read the log: segments of training videos teach and choose nothing."""
+        if self.world.is_first:
+            quality = label_quality(labels, self.training)
+            if quality is not None:
+                self._log.write(epoch, "label_quality", asdict(quality))
 
     # The second round
 
@@ -336,6 +345,7 @@ class Trainer:
             self.world,
         )
         self._report_labels(f"labels of student {student + 1}", statistics, self.epoch + 1)
+        self._log_label_quality(labels, self.epoch + 1)
         self.labels.replace(labels)
         return labels
 
