@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 SECTIONS = {
     "Start": ("README", "tutorial", "sensors_and_sound", "from_release", "from_actionformer"),
     "The method": ("method", "results", "label_quality"),
-    "How to": ("training", "data_formats", "evaluation", "experiments", "simulator"),
+    "How to": ("training", "data_formats", "evaluation", "experiments", "report", "simulator"),
     "Reference": ("operations", "loop", "benchmarks"),
     "Project": ("index", "troubleshooting", "CONTRIBUTING", "CHANGELOG"),
 }

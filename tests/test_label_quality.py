@@ -6,10 +6,12 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks.label_quality.methods import (
@@ -19,9 +21,19 @@ from benchmarks.label_quality.methods import (
     mean_of_covering,
     selections,
 )
-from benchmarks.label_quality.metrics import average_precision, calibration, measure
+from benchmarks.label_quality.metrics import measure
 from benchmarks.label_quality.sources import Request, VideoClass, load_source, snippet_truth
+from gaufuse.data.dataset import load_dataset
+from gaufuse.labels.label_quality import (
+    LabelQuality,
+    average_precision,
+    calibration,
+    covered_snippets,
+    label_quality,
+)
+from gaufuse.labels.pseudo_labels import ground_truth_labels
 from gaufuse_ext.annotations import VideoAnnotation
+from training_setups import tiny_dataset
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "benchmarks.label_quality"]
@@ -171,3 +183,30 @@ def test_mean_confidences_of_a_group_by_hand():
     assert of("keep 0, share 0") == (segments.tolist(), pytest.approx([0.7, 0.15]))
     assert of("keep 0.5, share 0") == ([[1.0, 3.0]], pytest.approx([0.7]))
     assert of("keep 0.5, share 1") == ([[1.0, 3.0]], [1.0])
+
+
+def test_the_quality_of_a_subsets_labels_by_hand(tmp_path):
+    """Over the labelled classes alone; a video without segments is left out."""
+    subset = load_dataset(tiny_dataset(tmp_path)).training
+    perfect = ground_truth_labels(subset)
+    assert label_quality(perfect, subset) == LabelQuality(1.0, 0.0, 0.0)
+    empty = [torch.zeros_like(video) for video in perfect]
+    known = [video[:, subset.labels[row] > 0].flatten() for row, video in enumerate(perfect)]
+    share = float(torch.cat(known).mean())
+    quality = label_quality(empty, subset)
+    assert quality.average_precision == pytest.approx(share)  # all snippets in one step
+    assert quality.brier == pytest.approx(share)
+    assert quality.calibration_error == pytest.approx(share)
+
+    name = subset.names[0]
+    without = replace(subset.annotations[name], segments=0.0 * subset.annotations[name].segments)
+    subset.annotations[name] = without
+    empty[0] += 1.0
+    assert label_quality([empty[0], *perfect[1:]], subset) == LabelQuality(1.0, 0.0, 0.0)
+    alone = subset.select([0])
+    assert label_quality(empty[:1], alone) is None
+
+
+def test_a_segment_covers_at_least_a_snippet():
+    segments = np.array([[0.2, 0.3], [2.4, 4.6], [9.0, 12.0]])
+    assert covered_snippets(segments, 8).nonzero()[0].tolist() == [0, 2, 3, 4, 7]

@@ -20,8 +20,8 @@ def error_section(runs: Sequence[RunInput]) -> Section:
         section.text.append("No test video has annotations.")
         return section
     section.text.append(
-        "Of each class, as many of the highest detections as it has instances, so that all could be "
-        "hits: how many are. Missed instances are those that no detection at all meets."
+        "Of each class, as many of the highest detections as it has instances, so that all could "
+        "be hits: how many are. Missed instances are those that no detection at all meets."
     )
     for run in evaluated:
         section.tables.append(_table(run))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gaufuse.report.colours import DATA, LIGHT, RUNS
-from gaufuse.report.tables import Table, with_interval
+from gaufuse.report.tables import NOTHING, Table, with_interval
 from gaufuse.report.video_bootstrap import Interval
 
 DASHES = ("solid", "dashed")
@@ -64,7 +64,7 @@ def plain(text: str):
 
 
 def lines_over_epochs(
-    title: str, lines: list[Line], runs: list[str], unit: str = "", marks: bool = False
+    title: str, lines: list[Line], runs: list[str], marks: bool = False
 ) -> PageFigure:
     """A line a run. marks: few points, each of which is to be seen."""
     from bokeh.models import BasicTickFormatter, ColumnDataSource
@@ -88,7 +88,7 @@ def lines_over_epochs(
                 fill_color=colour,
                 line_color=colour,
             )
-        add_hover(plot, drawn, f"epoch @x<br>@y{{0.0000}} {unit}")
+        add_hover(plot, drawn, "epoch @x<br>@y{0.0000}")
     epochs = sorted({epoch for line in lines for epoch in line.x})
     values = {line.run: dict(zip(line.x, line.y, strict=True)) for line in lines}
     table = Table(
@@ -99,7 +99,7 @@ def lines_over_epochs(
             for epoch in _few(epochs)
         ],
     )
-    return PageFigure(title, _course(title, lines, unit), item_of(plot), table, 230, runs)
+    return PageFigure(title, _course(title, lines), item_of(plot), table, 230, runs)
 
 
 def bars_by_class(
@@ -190,7 +190,11 @@ def add_hover(plot, renderer, text: str) -> None:
     from bokeh.models import HoverTool
 
     plot.add_tools(
-        HoverTool(renderers=[renderer], tooltips=f'<div style="{TIP}">{text}</div>', point_policy="follow_mouse")
+        HoverTool(
+            renderers=[renderer],
+            tooltips=f'<div style="{TIP}">{text}</div>',
+            point_policy="follow_mouse",
+        )
     )
 
 
@@ -205,7 +209,7 @@ def floats(values: Sequence[float]) -> np.ndarray:
 
 
 def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return NOTHING if value is None else f"{value:.4g}"
 
 
 def _few(epochs: list[float], most: int = 40) -> list[float]:
@@ -214,9 +218,9 @@ def _few(epochs: list[float], most: int = 40) -> list[float]:
     return epochs[::-1][::step][::-1]
 
 
-def _course(title: str, lines: list[Line], unit: str) -> str:
+def _course(title: str, lines: list[Line]) -> str:
     parts = [
-        f"{line.run} from {line.y[0]:.4g} in epoch {line.x[0]:g} to {line.y[-1]:.4g}{unit} in epoch "
+        f"{line.run} from {line.y[0]:.4g} in epoch {line.x[0]:g} to {line.y[-1]:.4g} in epoch "
         f"{line.x[-1]:g}"
         for line in lines
     ]

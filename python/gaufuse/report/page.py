@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 
 from gaufuse.report.colours import DARK, DATA, LIGHT
+from gaufuse.report.curve_sections import curves_section, label_section
 from gaufuse.report.error_section import error_section
 from gaufuse.report.figures import bokeh_script, check_bokeh
 from gaufuse.report.run_input import RunInput, read_inputs
 from gaufuse.report.sections import (
     Section,
     class_section,
-    curves_section,
-    label_section,
     result_section,
     training_section,
 )

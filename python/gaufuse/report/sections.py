@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tomli_w
 
-from gaufuse.report.figures import Line, PageFigure, bars_by_class, lines_over_epochs
+from gaufuse.report.figures import PageFigure, bars_by_class
 from gaufuse.report.run_input import RunInput
 from gaufuse.report.tables import NOTHING, Table, number, with_interval
 from gaufuse.report.video_bootstrap import RESAMPLES, interval
@@ -52,8 +52,8 @@ def result_section(runs: Sequence[RunInput]) -> Section:
         videos = len(evaluated[0].truth)
         section.text.append(
             f"In brackets: 95 % intervals over the {videos} test videos (basic bootstrap of "
-            f"{RESAMPLES:,} resamples): how far the numbers would move with other videos of the same "
-            "kind. They say nothing of other seeds."
+            f"{RESAMPLES:,} resamples): how far the numbers would move with other videos of the "
+            "same kind. They say nothing of other seeds."
         )
     phases = [
         [
@@ -108,7 +108,9 @@ def training_section(runs: Sequence[RunInput]) -> Section:
             if first.get(key) != second.get(key)
         ]
         if changed:
-            section.tables.append(Table("Settings that differ", ["setting", *settings], changed, prose=True))
+            section.tables.append(
+                Table("Settings that differ", ["setting", *settings], changed, prose=True)
+            )
         else:
             section.text.append("The two runs have the same settings.")
     for run in runs:
@@ -154,75 +156,6 @@ def _flat(table: dict, prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = str(value)
     return flat
-
-
-def curves_section(runs: Sequence[RunInput]) -> Section:
-    section = Section("curves", "Training curves")
-    names = [run.name for run in runs]
-    lines: dict[str, list[Line]] = {}
-    for run in runs:
-        for loss, line in _series(run, "losses").items():
-            lines.setdefault(loss, []).append(line)
-    evaluations = []
-    for run in runs:
-        found = [e for e in run.facts.metrics.evaluations if e.average_map is not None]
-        if found:
-            evaluations.append(
-                Line(run.name, [e.epoch for e in found], [e.average_map for e in found])
-            )
-    if evaluations:
-        title = "Average mAP of the test videos (%)"
-        section.figures.append(lines_over_epochs(title, evaluations, names, marks=True))
-    for loss, own in lines.items():
-        section.figures.append(lines_over_epochs(f"Loss: {loss}", own, names))
-    if not section.figures:
-        section.text.append("The log has no losses.")
-    return section
-
-
-LABEL_TITLES = {
-    "average_precision": "Average precision of labels",
-    "calibration_error": "Calibration error of labels",
-    "coverage": "Share of snippets with a label",
-    "confidence": "Mean label where there is one",
-    "change": "Mean change since last refresh",
-}
-
-
-def label_section(runs: Sequence[RunInput]) -> Section:
-    section = Section("labels", "Pseudo labels over refreshes")
-    names = [run.name for run in runs]
-    for kind in ("label_quality", "refresh"):
-        series = {run.name: _series(run, kind) for run in runs}
-        for key, title in LABEL_TITLES.items():
-            lines = [own[key] for own in series.values() if key in own]
-            if lines:
-                section.figures.append(lines_over_epochs(title, lines, names, marks=True))
-    without = [run.name for run in runs if not run.facts.records("label_quality")]
-    if without and section.figures:
-        section.text.append(
-            f"Not measured against annotations: {', '.join(without)} (the training videos have no "
-            "segments, labels are made online, or the run is of an earlier version)."
-        )
-    if section.figures:
-        section.text.append(
-            "Average precision and calibration error are against annotated segments, whether a "
-            "snippet lies in one, over the labelled classes of each training video. Training itself "
-            "does not see these segments."
-        )
-    else:
-        section.text.append("No labels were made at a refresh.")
-    return section
-
-
-def _series(run: RunInput, kind: str) -> dict[str, Line]:
-    points: dict[str, tuple[list[float], list[float]]] = {}
-    for epoch, values in run.facts.records(kind):
-        for name, value in values.items():
-            x, y = points.setdefault(name, ([], []))
-            x.append(epoch)
-            y.append(value)
-    return {name: Line(run.name, x, y) for name, (x, y) in points.items()}
 
 
 def class_section(runs: Sequence[RunInput]) -> Section:

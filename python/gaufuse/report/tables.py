@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaufuse.report.video_bootstrap import Interval
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,3 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
 def with_interval(value: Interval, sign: bool = False) -> str:
     low, high = number(value.low, 1, sign), number(value.high, 1, sign)
     return f"{number(value.value, 1, sign)} [{low},\N{NO-BREAK SPACE}{high}]"
-
-
-def table_of_numbers(
-    caption: str, header: list[str], names: Sequence[str], columns: Sequence[Sequence[float | None]]
-) -> Table:
-    rows = [
-        [name, *(number(column[i], 4) for column in columns)] for i, name in enumerate(names)
-    ]
-    return Table(caption, header, rows)

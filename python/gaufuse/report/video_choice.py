@@ -20,8 +20,8 @@ def most_different(first: dict[str, float], second: dict[str, float]) -> dict[st
     gains = {video: second[video] - first[video] for video in first if video in second}
     chosen: dict[str, str] = {}
     for which, video in (
-        ("where B gains most", max(gains, key=gains.get, default=None)),
-        ("where B loses most", min(gains, key=gains.get, default=None)),
+        ("test video where B gains most", max(gains, key=gains.get, default=None)),
+        ("test video where B loses most", min(gains, key=gains.get, default=None)),
     ):
         if video is not None and (gains[video] > 0) == ("gains" in which) and gains[video] != 0:
             chosen[video] = which
@@ -31,8 +31,8 @@ def most_different(first: dict[str, float], second: dict[str, float]) -> dict[st
 def strongest_detections(scores: dict[str, float]) -> dict[str, str]:
     """Without annotations: videos by the score of their best detection."""
     names = {
-        "best": "most certain detection",
-        "median": "median certainty",
-        "worst": "least certain",
+        "best": "test video with the most certain detection",
+        "median": "test video of median certainty",
+        "worst": "test video of least certainty",
     }
     return {video: names[which] for video, which in best_median_worst(scores).items()}

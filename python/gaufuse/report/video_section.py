@@ -13,9 +13,9 @@ from gaufuse.report.video_choice import best_median_worst, most_different, stron
 ROWS = (
     "Rows of a timeline: ground truth; CAS (the class activation sequence); proposals, each a line "
     "at the height of its score; instances, fused from them; pseudo labels; delta, what the last "
-    "refresh of the labels changed; detections. The height of a bar is its score, beside the best one "
-    "of its kind in the video. Drag to move, zoom with the buttons, or with the wheel while Ctrl is "
-    "held; hover for times and scores."
+    "refresh of the labels changed; detections. The height of a bar is its score, beside the best "
+    "one of its kind in the video. Drag to move, zoom with the buttons, or with the wheel while "
+    "Ctrl is held; hover for times and scores."
 )
 
 
@@ -29,7 +29,7 @@ def video_section(runs: Sequence[RunInput]) -> Section:
         section.text.append(f"A is {first.facts.name}, B is {runs[1].facts.name}.")
     section.text.append(ROWS)
     for video, which in _test_videos(runs).items():
-        _add(section, runs, video, f"{which} test video")
+        _add(section, runs, video, which)
     for video, which in best_median_worst(first.label_quality_by_video()).items():
         _add(section, runs, video, f"training video with {which} labels")
     table = video_table(runs)
@@ -44,10 +44,11 @@ def _test_videos(runs: Sequence[RunInput]) -> dict[str, str]:
         best = {v: float(own.scores.max(initial=0.0)) for v, own in first.predictions.items()}
         names = set(first.model.data.testing.names)
         return strongest_detections({v: score for v, score in best.items() if v in names})
-    chosen = best_median_worst(first.by_video)
+    ranked = best_median_worst(first.by_video)
+    chosen = {video: f"{which} test video" for video, which in ranked.items()}
     if len(runs) > 1 and runs[1].truth is not None:
         chosen = most_different(first.by_video, runs[1].by_video) | chosen
-        chosen = dict(sorted(chosen.items(), key=lambda item: "where" in item[1]))
+        chosen = dict(sorted(chosen.items(), key=lambda item: "where" in item[1]))  # last
     return chosen
 
 
