@@ -264,8 +264,9 @@ def test_a_plot_of_a_run(runs, tmp_path, subset):
     output = tmp_path / "v.svg"
     assert main(["plot", str(runs["first"]), video, "-o", str(output)]) == 0
     text = output.read_text()
-    rows = ["ground truth", "CAS", "proposals", "instances", "pseudo labels", "detections"]
+    rows = ["ground truth", "proposals", "instances", "pseudo labels", "detections"]
     assert all(f">{row}</text>" in text for row in rows)
+    assert ">CAS (to " in text
     assert (">delta (" in text) == (subset == "training")
 
 

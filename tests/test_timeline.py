@@ -22,6 +22,7 @@ from gaufuse.report.timeline import (
     shown_classes,
     thinned,
 )
+from gaufuse.report.timeline_plot import row_label
 from gaufuse_ext.annotations import Segments
 
 HOSTILE = r"$\frac{a$ <b>&amp;"
@@ -49,6 +50,15 @@ def test_heights_are_scores_beside_the_best_of_the_video():
     second = ClassTimeline("b", detections=Bars(np.zeros((1, 2)), np.array([0.2])))
     rows = [row for row in rows_of([("", Timeline("v", 9.0, 1.0, [first, second]))]) if row.bars]
     assert [heights(row).tolist() for row in rows] == [[1.0, 0.5], [0.25]]
+
+
+def test_the_cas_is_drawn_beside_the_highest_of_the_video():
+    classes = [
+        ClassTimeline(c, activations=np.array([0.0, peak])) for c, peak in (("a", 0.1), ("b", 0.2))
+    ]
+    rows = rows_of([("", Timeline("v", 2.0, 1.0, classes))])
+    assert [curve(row).tolist() for row in rows if row.kind == "cas"] == [[0.0, 0.5], [0.0, 1.0]]
+    assert row_label(rows[1]) == "CAS (to 0.2)"
 
 
 def test_rows_of_two_runs_share_the_ground_truth():

@@ -67,28 +67,20 @@ def lines_over_epochs(
     title: str, lines: list[Line], runs: list[str], marks: bool = False
 ) -> PageFigure:
     """A line a run. marks: few points, each of which is to be seen."""
-    from bokeh.models import BasicTickFormatter, ColumnDataSource
+    from bokeh import models
 
     plot = empty_plot(230, "epoch")
-    plot.yaxis.formatter = BasicTickFormatter(use_scientific=False)
+    plot.yaxis.formatter = models.BasicTickFormatter(use_scientific=False)
     for line in lines:
         which = runs.index(line.run)
-        source = ColumnDataSource({"x": floats(line.x), "y": floats(line.y)})
+        source = models.ColumnDataSource({"x": floats(line.x), "y": floats(line.y)})
         colour = DATA[RUNS[which]]
-        drawn = plot.line(
-            "x", "y", source=source, line_color=colour, line_width=2, line_dash=DASHES[which]
-        )
+        looks = {"line_color": colour, "line_width": 2, "line_dash": DASHES[which]}
+        drawn = plot.add_glyph(source, models.Line(x="x", y="y", **looks))
         if marks:
-            plot.scatter(
-                "x",
-                "y",
-                source=source,
-                marker=MARKERS[which],
-                size=8,
-                fill_color=colour,
-                line_color=colour,
-            )
-        add_hover(plot, drawn, "epoch @x<br>@y{0.0000}")
+            looks = {"marker": MARKERS[which], "line_color": colour, "fill_color": colour}
+            plot.add_glyph(source, models.Scatter(x="x", y="y", size=8, **looks))
+        add_hover(plot, [drawn], "epoch @x<br>@y{0.0000}")
     epochs = sorted({epoch for line in lines for epoch in line.x})
     values = {line.run: dict(zip(line.x, line.y, strict=True)) for line in lines}
     table = Table(
@@ -106,7 +98,7 @@ def bars_by_class(
     title: str, classes: list[str], values: dict[str, list[Interval]], runs: list[str]
 ) -> PageFigure:
     """Bars with whiskers, the classes one below the other, a bar a run."""
-    from bokeh.models import ColumnDataSource, FixedTicker
+    from bokeh import models
 
     each = 22 * len(values) + 8
     height = 60 + each * len(classes)
@@ -121,22 +113,23 @@ def bars_by_class(
             name: floats([getattr(own, name) for own in intervals])
             for name in ("value", "low", "high")
         }
-        source = ColumnDataSource({"y": y, **columns})
+        source = models.ColumnDataSource({"y": y, **columns})
         colour = DATA[RUNS[which]]
-        drawn = plot.hbar(
-            "y",
+        bar = models.HBar(
+            y="y",
             right="value",
             height=0.9 * thick,
-            source=source,
             fill_color=colour,
             line_color=colour,
             fill_alpha=0.25,
             hatch_pattern=HATCHES[which],
             hatch_color=colour,
         )
-        plot.segment("low", "y", "high", "y", source=source, line_color=colour, line_width=3)
-        add_hover(plot, drawn, "@value{0.0} [@low{0.0}, @high{0.0}]")
-    plot.yaxis.ticker = FixedTicker(ticks=[float(row) for row in rows])
+        drawn = plot.add_glyph(source, bar)
+        whisker = {"x0": "low", "y0": "y", "x1": "high", "y1": "y", "line_width": 3}
+        plot.add_glyph(source, models.Segment(**whisker, line_color=colour))
+        add_hover(plot, [drawn], "@value{0.0} [@low{0.0}, @high{0.0}]")
+    plot.yaxis.ticker = models.FixedTicker(ticks=[float(row) for row in rows])
     plot.yaxis.major_label_overrides = {
         float(row): plain(name[:24]) for row, name in zip(rows, classes, strict=True)
     }
@@ -185,13 +178,13 @@ def empty_plot(height: int, x_label: str):
     return plot
 
 
-def add_hover(plot, renderer, text: str) -> None:
+def add_hover(plot, renderers: list, text: str) -> None:
     """text: our own; names come in by columns, which Bokeh escapes."""
     from bokeh.models import HoverTool
 
     plot.add_tools(
         HoverTool(
-            renderers=[renderer],
+            renderers=renderers,
             tooltips=f'<div style="{TIP}">{text}</div>',
             point_policy="follow_mouse",
         )

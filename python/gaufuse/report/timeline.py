@@ -54,7 +54,7 @@ class Row:
     kind: str  # of KINDS, or "class"
     text: str
     bars: Bars | None = None
-    best: float = 0.0  # the highest score of its kind in the video: what heights are relative to
+    best: float = 0.0  # the most of its kind in the video: what bars and the CAS are relative to
     edges: np.ndarray | None = None  # (K + 1,) seconds, of the steps of a curve
     values: np.ndarray | None = None  # (K,)
 
@@ -126,12 +126,13 @@ def _row(kind: str, name: str, timeline: Timeline, own: ClassTimeline) -> Row | 
     if value is None:
         return None
     text = f"{name} {text}" if name and kind != "truth" else text
+    known = [getattr(other, attribute) for other in timeline.classes]
+    numbers = [other.scores if isinstance(other, Bars) else other for other in known]
+    best = max(float(own.max(initial=0.0)) for own in numbers if own is not None)
     if isinstance(value, Bars):
-        others = [getattr(other, attribute) for other in timeline.classes]
-        scores = [other.scores.max(initial=0.0) for other in others if other is not None]
-        return Row(kind, text, bars=value, best=float(max(scores)))
+        return Row(kind, text, bars=value, best=best)
     edges, values = thinned(value, timeline.snippet_seconds)
-    return Row(kind, text, edges=edges, values=values)
+    return Row(kind, text, edges=edges, values=values, best=best)
 
 
 def thinned(values: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +155,8 @@ def heights(row: Row) -> np.ndarray:
 
 
 def curve(row: Row) -> np.ndarray:
-    """(K,) as it is drawn, in [0, 1]; a signed one is 0.5 at zero and fills its row."""
+    """(K,) as it is drawn, in [0, 1]: labels as they are, the CAS beside its highest value in the
+    video; a signed curve is 0.5 at zero and fills its row."""
     if row.kind != SIGNED:
-        return np.clip(row.values, 0.0, 1.0)
+        return np.clip(row.values / max(1e-6, row.best if row.kind == "cas" else 1.0), 0.0, 1.0)
     return 0.5 + 0.5 * row.values / max(1e-6, float(np.abs(row.values).max(initial=0.0)))

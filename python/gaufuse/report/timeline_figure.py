@@ -13,6 +13,9 @@ from gaufuse.report.timeline import SIGNED, Row, Timeline, curve, heights, rows_
 from gaufuse.report.timeline_plot import row_label, shortened
 
 ROW_PIXELS = {"class": 26, "cas": 44, "proposals": 34, "labels": 34, "delta": 34}
+TRUTH_TIP = "@left{0.0} s to @right{0.0} s"
+SCORE_TIP = f"{TRUTH_TIP}<br>score @score{{0.000}}"
+VALUE_TIP = f"{TRUTH_TIP}<br>@value{{0.000}}"
 MOST_ROWS = 60  # of the table beside a figure, and of a kind
 
 
@@ -37,7 +40,7 @@ def timeline_figure(title: str, timelines: Sequence[tuple[str, Timeline]]) -> Pa
         WheelZoomTool(dimensions="width", modifiers={"ctrl": True}),
     )
     plot.toolbar.active_scroll = next(t for t in plot.tools if isinstance(t, WheelZoomTool))
-    ticks, names = [], {}
+    ticks, names, hovers = [], {}, {}
     for row, bottom, size in zip(rows, bottoms, sizes, strict=True):
         if row.kind == "class":
             heading = Label(x=4, x_units="screen", y=bottom + 5, y_units="data")
@@ -46,13 +49,20 @@ def timeline_figure(title: str, timelines: Sequence[tuple[str, Timeline]]) -> Pa
             heading.text_color = LIGHT["text"]
             plot.add_layout(heading)
             continue
-        _draw(plot, row, bottom, size)
+        renderer, tip = _draw(plot, row, bottom, size)
+        hovers.setdefault(tip, []).append(renderer)
         ticks.append(float(bottom + 0.42 * size))
         names[ticks[-1]] = plain(row_label(row))
+    for tip, renderers in hovers.items():
+        add_hover(plot, renderers, tip)
     plot.yaxis.ticker = FixedTicker(ticks=ticks)
     plot.yaxis.major_label_overrides = names
     plot.yaxis.axis_line_color = plot.yaxis.major_tick_line_color = None
-    notes = [f"{name}: {own.note}.".removeprefix(": ") for name, own in timelines if own.note]
+    notes = [
+        f"{name}: {own.note}." if name else f"{own.note[:1].upper()}{own.note[1:]}."
+        for name, own in timelines
+        if own.note
+    ]
     if first.others:
         notes.append(f"Not drawn: {first.others} other classes with detections or annotations.")
     return PageFigure(
@@ -66,8 +76,9 @@ def timeline_figure(title: str, timelines: Sequence[tuple[str, Timeline]]) -> Pa
     )
 
 
-def _draw(plot, row: Row, bottom: float, size: float) -> None:
-    from bokeh.models import ColumnDataSource
+def _draw(plot, row: Row, bottom: float, size: float):
+    """The row's renderer, and what its hover says."""
+    from bokeh.models import ColumnDataSource, Segment
 
     colour, room = DATA[row.kind], 0.84 * size
     if row.bars is not None:
@@ -78,36 +89,30 @@ def _draw(plot, row: Row, bottom: float, size: float) -> None:
             "top": floats(bottom + room * heights(row)),
             "score": floats(row.bars.scores),
         }
-        source = ColumnDataSource(columns)
         if row.kind == "proposals":
-            drawn = plot.segment(
-                "left", "top", "right", "top", source=source, line_color=colour, line_alpha=0.7
+            glyph = Segment(
+                x0="left", y0="top", x1="right", y1="top", line_color=colour, line_alpha=0.7
             )
         else:
-            drawn = plot.quad(
-                bottom=bottom,
-                source=source,
-                fill_color=colour,
-                line_color=colour,
-                fill_alpha=1.0 if row.kind == "truth" else 0.55,
-            )
-        score = "" if row.kind == "truth" else "<br>score @score{0.000}"
-        add_hover(plot, drawn, f"@left{{0.0}} s to @right{{0.0}} s{score}")
-        return
+            alpha = 1.0 if row.kind == "truth" else 0.55
+            glyph = _quad(bottom, fill_color=colour, line_color=colour, fill_alpha=alpha)
+        tip = TRUTH_TIP if row.kind == "truth" else SCORE_TIP
+        return plot.add_glyph(ColumnDataSource(columns), glyph), tip
     zero = bottom + (0.5 * room if row.kind == SIGNED else 0.0)
-    values = bottom + room * curve(row)
-    source = ColumnDataSource(
-        {
-            "left": floats(row.edges[:-1]),
-            "right": floats(row.edges[1:]),
-            "top": floats(values),
-            "value": floats(row.values),
-        }
-    )
-    drawn = plot.quad(
-        bottom=zero, source=source, fill_color=colour, line_color=None, fill_alpha=0.8
-    )
-    add_hover(plot, drawn, "@left{0.0} s to @right{0.0} s<br>@value{0.000}")
+    columns = {
+        "left": floats(row.edges[:-1]),
+        "right": floats(row.edges[1:]),
+        "top": floats(bottom + room * curve(row)),
+        "value": floats(row.values),
+    }
+    glyph = _quad(zero, fill_color=colour, line_color=None, fill_alpha=0.8)
+    return plot.add_glyph(ColumnDataSource(columns), glyph), VALUE_TIP
+
+
+def _quad(bottom: float, **looks: object):
+    from bokeh.models import Quad
+
+    return Quad(left="left", right="right", bottom=bottom, top="top", **looks)
 
 
 def _summary(timelines: Sequence[tuple[str, Timeline]]) -> str:

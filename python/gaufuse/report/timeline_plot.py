@@ -116,7 +116,9 @@ def _label(axes, rows: list[Row], bottoms: np.ndarray, sizes: np.ndarray) -> Non
 
 
 def row_label(row: Row) -> str:
-    """What stands beside a row; of a signed one with the height of its largest value."""
+    """What stands beside a row, with what its full height stands for where that is not 1."""
+    if row.kind == "cas":
+        return f"{row.text} (to {row.best:.2g})"
     if row.kind == SIGNED:
         return f"{row.text} (±{np.abs(row.values).max(initial=0.0):.2g})"
     return shortened(row.text)
