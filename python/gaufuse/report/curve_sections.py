@@ -10,6 +10,7 @@ from gaufuse.report.sections import Section
 
 
 def curves_section(runs: Sequence[RunInput]) -> Section:
+    """Average mAP at each evaluation, and each loss, by epoch."""
     section = Section("curves", "Training curves")
     names = [run.name for run in runs]
     lines: dict[str, list[Line]] = {}
@@ -18,11 +19,10 @@ def curves_section(runs: Sequence[RunInput]) -> Section:
             lines.setdefault(loss, []).append(line)
     evaluations = []
     for run in runs:
-        found = [e for e in run.facts.metrics.evaluations if e.average_map is not None]
+        points = {e.epoch: e.average_map for e in run.facts.metrics.evaluations}
+        found = {epoch: value for epoch, value in points.items() if value is not None}
         if found:
-            evaluations.append(
-                Line(run.name, [e.epoch for e in found], [e.average_map for e in found])
-            )
+            evaluations.append(Line(run.name, list(found), list(found.values())))
     if evaluations:
         title = "Average mAP of the test videos (%)"
         section.figures.append(lines_over_epochs(title, evaluations, names, marks=True))
@@ -43,6 +43,7 @@ LABEL_TITLES = {
 
 
 def label_section(runs: Sequence[RunInput]) -> Section:
+    """How good, how many and how sure the pseudo labels were at each refresh."""
     section = Section("labels", "Pseudo labels over refreshes")
     names = [run.name for run in runs]
     for kind in ("label_quality", "refresh"):

@@ -14,8 +14,9 @@ AT = 0.5  # tIoU
 
 
 def error_section(runs: Sequence[RunInput]) -> Section:
+    """Hits at the top and missed instances of each class."""
     section = Section("errors", "Errors")
-    evaluated = [run for run in runs if run.truth is not None]
+    evaluated = [run for run in runs if run.truth]
     if not evaluated:
         section.text.append("No test video has annotations.")
         return section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class PageFigure:
 
     title: str
     summary: str
-    item: dict  # Bokeh's JSON
+    item: dict[str, Any]  # Bokeh's JSON
     table: Table
     height: int
     runs: list[str] = field(default_factory=list)  # a legend, where there are several
@@ -33,6 +34,8 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Line:
+    """A line of one run."""
+
     run: str
     x: Sequence[float]
     y: Sequence[float]
@@ -56,7 +59,7 @@ def bokeh_script() -> str:
     return "\n".join(Resources(mode="inline", components=["bokeh"], minified=True).js_raw)
 
 
-def plain(text: str):
+def plain(text: str) -> Any:
     """Text that nothing in it turns into a formula."""
     from bokeh.models import PlainText
 
@@ -152,7 +155,7 @@ def bars_by_class(
     return PageFigure(title, summary, item_of(plot), table, height, runs)
 
 
-def empty_plot(height: int, x_label: str):
+def empty_plot(height: int, x_label: str) -> Any:
     """A figure that is as wide as its place, without a toolbar: the page has buttons."""
     from bokeh.plotting import figure
 
@@ -178,7 +181,7 @@ def empty_plot(height: int, x_label: str):
     return plot
 
 
-def add_hover(plot, renderers: list, text: str) -> None:
+def add_hover(plot: Any, renderers: list[Any], text: str) -> None:
     """text: our own; names come in by columns, which Bokeh escapes."""
     from bokeh.models import HoverTool
 
@@ -191,13 +194,15 @@ def add_hover(plot, renderers: list, text: str) -> None:
     )
 
 
-def item_of(plot) -> dict:
+def item_of(plot: Any) -> dict[str, Any]:
+    """What Bokeh embeds a figure by."""
     from bokeh.embed import json_item
 
-    return json_item(plot)
+    return dict(json_item(plot))
 
 
-def floats(values: Sequence[float]) -> np.ndarray:
+def floats(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Half as long on the page as float64."""
     return np.asarray(values, dtype=np.float32)
 
 

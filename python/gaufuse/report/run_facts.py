@@ -18,6 +18,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Evaluation(BaseModel):
+    """An evaluation of the test videos, in percent; None where they have no annotations."""
+
     epoch: int
     phase: str
     map: list[Finite] | None
@@ -26,6 +28,8 @@ class Evaluation(BaseModel):
 
 
 class Metrics(BaseModel):
+    """metrics.json."""
+
     map: list[Finite] | None
     average_map: Finite | None
     iou_thresholds: Annotated[list[Finite], Field(min_length=1)]
@@ -37,6 +41,8 @@ class Metrics(BaseModel):
 
 
 class Start(BaseModel):
+    """A start of the run, the first one or one that went on."""
+
     time: str
     after_epoch: int
     command: str
@@ -47,6 +53,8 @@ class Start(BaseModel):
 
 
 class Data(BaseModel):
+    """The data set, as it was when the run started."""
+
     name: str
     folder: str
     classes: list[str]
@@ -56,15 +64,20 @@ class Data(BaseModel):
 
 
 class Description(BaseModel):
+    """run.json."""
+
     starts: Annotated[list[Start], Field(min_length=1)]
     data: Data
 
 
 class LogRecord(BaseModel, extra="allow"):
+    """A line of log.jsonl."""
+
     epoch: int
     kind: str
 
     def numbers(self) -> dict[str, float]:
+        """Its values but the epoch."""
         return {
             name: float(value)
             for name, value in (self.model_extra or {}).items()
@@ -74,6 +87,8 @@ class LogRecord(BaseModel, extra="allow"):
 
 @dataclass(frozen=True)
 class RunFacts:
+    """What a run's folder says."""
+
     folder: RunFolder
     config: Config
     metrics: Metrics
@@ -83,6 +98,7 @@ class RunFacts:
 
     @property
     def name(self) -> str:
+        """The folder's."""
         return self.folder.root.resolve().name
 
     def records(self, kind: str) -> list[tuple[int, dict[str, float]]]:

@@ -37,28 +37,29 @@ class RunInput:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def truth(self) -> dict[str, VideoAnnotation] | None:
-        """Annotations of the test videos; None where there are none."""
+    def truth(self) -> dict[str, VideoAnnotation]:
+        """Annotations of the test videos; empty where none has any."""
         if self.data is None or not is_annotated(self.data.testing):
-            return None
+            return {}
         return self.data.testing.annotations
 
     @cached_property
     def matches(self) -> list[ClassMatches]:
+        """The detections of the test videos, matched to their annotations."""
         metrics = self.facts.metrics
         return match_detections(
-            self.predictions, self.truth or {}, metrics.iou_thresholds, metrics.protocol
+            self.predictions, self.truth, metrics.iou_thresholds, metrics.protocol
         )
 
     @cached_property
     def maps(self) -> np.ndarray:
         """(C, B + 1, H) average precisions of resamples of the test videos."""
-        return resampled_maps(self.matches, resamples(len(self.truth or {})))
+        return resampled_maps(self.matches, resamples(len(self.truth)))
 
     @cached_property
     def by_video(self) -> dict[str, float]:
         """mAP of each annotated test video by itself."""
-        videos = list(self.truth or {})
+        videos = list(self.truth)
         values = video_maps(self.matches, len(videos))
         return {v: float(x) for v, x in zip(videos, values, strict=True) if x == x}
 

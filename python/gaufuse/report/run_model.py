@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from gaufuse.localization.evaluation import split_off
 from gaufuse.localization.instances import find_instances, find_proposals, groups_of
 from gaufuse.model.checkpoint import checkpoints_in, load_checkpoint
 from gaufuse.model.class_activations import class_activations
-from gaufuse.model.rskp import Outputs
+from gaufuse.model.fused_models import FusedModels
+from gaufuse.model.rskp import Outputs, SnippetModel
 from gaufuse.model.weights import build_model, check_fits, load_weights
 from gaufuse.report.run_facts import RunFacts
 from gaufuse.report.timeline import Bars, ClassTimeline, Timeline, bars_of, shown_classes
@@ -52,7 +54,7 @@ def run_data(facts: RunFacts, folder: str | Path | None = None) -> Dataset:
 class RunModel:
     """The model of a run's chosen epoch, on its data."""
 
-    model: torch.nn.Module
+    model: SnippetModel | FusedModels
     config: Config  # how its activations become labels and detections
     data: Dataset
     labels: list[torch.Tensor] | None  # (T, C) of each training video, that it was trained on
@@ -83,6 +85,7 @@ class RunModel:
         return cls(model.eval(), config, data, current, previous, epoch, device)
 
     def has(self, video: str) -> bool:
+        """Whether a video is one of the training or test videos."""
         return any(video in subset.names for subset in (self.data.testing, self.data.training))
 
     def find(self, video: str) -> tuple[VideoSubset, int]:
@@ -123,18 +126,19 @@ class RunModel:
         training = subset is self.data.training
         path = self.config.labels if training else self.config.testing
         parts = _Parts(outputs, batch, self.config, path, alone.snippet_seconds[0])
-        kept = self._trained_on(row) if training else (None, None)
-        origin = "that it would make of the video" if kept[0] is None else "that it was trained on"
+        now, before = self._trained_on(row) if training else (None, None)
+        origin = "that it would make of the video" if now is None else "that it was trained on"
         note = f"model of epoch {self.epoch}, pseudo labels {origin}"
         timelines = []
         for label in classes:
             own = known.index(label)
             proposals, instances = parts.segments(own)
             labels, delta = parts.labels(own), None
-            if kept[0] is not None:
-                labels = kept[0][:, own].numpy() if label in truth.labels else None
-            if kept[1] is not None and labels is not None:
-                delta = (kept[0] - kept[1])[:, own].numpy()
+            if now is not None:
+                known_here = label in truth.labels
+                labels = now[:, own].numpy() if known_here else None
+                if known_here and before is not None:
+                    delta = (now - before)[:, own].numpy()
             activations = parts.activations[:, own]
             bars = (bars_of(truth, label) if truth.labels else None), bars_of(detected, label)
             timelines.append(
@@ -211,8 +215,8 @@ def _labels(
 
 def timeline_from_files(
     video: str,
-    predictions: dict[str, Segments],
-    truth: dict[str, Segments],
+    predictions: Mapping[str, Segments],
+    truth: Mapping[str, Segments],
     wanted: list[str] | None = None,
 ) -> Timeline:
     """What files alone tell: ground truth and detections.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -25,6 +27,8 @@ CHOSEN = {
 
 @dataclass
 class Section:
+    """A heading and what is below it, in this order."""
+
     anchor: str
     title: str
     text: list[str] = field(default_factory=list)
@@ -35,8 +39,9 @@ class Section:
 
 
 def result_section(runs: Sequence[RunInput]) -> Section:
+    """mAP with its intervals; of two runs also their difference."""
     section = Section("result", "Result")
-    evaluated = [run for run in runs if run.truth is not None]
+    evaluated = [run for run in runs if run.truth]
     for run in runs:
         metrics = run.facts.metrics
         value = number(metrics.average_map, 2)
@@ -60,7 +65,7 @@ def result_section(runs: Sequence[RunInput]) -> Section:
             run.name,
             entry.phase,
             f"{entry.epoch}",
-            *(number(value) for value in entry.map or [None] * len(thresholds)),
+            *(number(value) for value in entry.map or [math.nan] * len(thresholds)),
             number(entry.average_map, 2),
         ]
         for run in runs
@@ -93,6 +98,7 @@ def _map_cells(maps: np.ndarray, sign: bool = False) -> list[str]:
 
 
 def training_section(runs: Sequence[RunInput]) -> Section:
+    """Data set, machine, versions and settings."""
     section = Section("training", "What was trained on what")
     section.text += [f"{run.name}: {note}" for run in runs for note in run.notes]
     facts = {run.name: _facts(run) for run in runs}
@@ -148,7 +154,7 @@ def _time(text: str) -> str:
         return text
 
 
-def _flat(table: dict, prefix: str = "") -> dict[str, str]:
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, dict):
@@ -159,8 +165,9 @@ def _flat(table: dict, prefix: str = "") -> dict[str, str]:
 
 
 def class_section(runs: Sequence[RunInput]) -> Section:
+    """Average mAP of each class."""
     section = Section("classes", "Classes")
-    evaluated = [run for run in runs if run.truth is not None]
+    evaluated = [run for run in runs if run.truth]
     if not evaluated:
         section.text.append("No test video has annotations.")
         return section
@@ -188,7 +195,8 @@ def class_section(runs: Sequence[RunInput]) -> Section:
 
 
 def video_table(runs: Sequence[RunInput]) -> Table | None:
-    evaluated = [run for run in runs if run.truth is not None]
+    """mAP of each test video by itself; None without annotations."""
+    evaluated = [run for run in runs if run.truth]
     if not evaluated:
         return None
     first = evaluated[0]

@@ -16,6 +16,8 @@ MOST_POINTS = 1_200  # of a drawn curve
 
 @dataclass(frozen=True)
 class Bars:
+    """Scored segments."""
+
     segments: np.ndarray  # (N, 2) seconds
     scores: np.ndarray  # (N,)
 
@@ -36,6 +38,8 @@ class ClassTimeline:
 
 @dataclass(frozen=True)
 class Timeline:
+    """A video, and its classes worth drawing."""
+
     video: str
     seconds: float  # of the whole video
     snippet_seconds: float
@@ -44,19 +48,32 @@ class Timeline:
     note: str = ""  # where its labels come from
 
     def of_class(self, label: str) -> ClassTimeline:
+        """That class, of which nothing may be known."""
         return next((own for own in self.classes if own.label == label), ClassTimeline(label))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the drawing: a heading, bars whose height is their score, or a curve."""
+    """One row of the drawing; by itself the heading of a class."""
 
     kind: str  # of KINDS, or "class"
     text: str
-    bars: Bars | None = None
-    best: float = 0.0  # the most of its kind in the video: what bars and the CAS are relative to
-    edges: np.ndarray | None = None  # (K + 1,) seconds, of the steps of a curve
-    values: np.ndarray | None = None  # (K,)
+    best: float  # the most of its kind in the video: what bars and the CAS are relative to
+
+
+@dataclass(frozen=True)
+class BarRow(Row):
+    """Bars whose height is their score."""
+
+    bars: Bars
+
+
+@dataclass(frozen=True)
+class CurveRow(Row):
+    """A curve in steps."""
+
+    edges: np.ndarray  # (K + 1,) seconds
+    values: np.ndarray  # (K,)
 
 
 # What a row shows, in drawing order: its name, and the attribute of ClassTimeline.
@@ -107,9 +124,9 @@ def rows_of(timelines: Sequence[tuple[str, Timeline]]) -> list[Row]:
         timelines: the run's name, "" where there is one alone, and what it made of the video.
     """
     labels = dict.fromkeys(own.label for _, timeline in timelines for own in timeline.classes)
-    rows = []
+    rows: list[Row] = []
     for label in labels:
-        rows.append(Row("class", label))
+        rows.append(Row("class", label, 0.0))
         for kind in KINDS:
             for name, timeline in timelines:
                 row = _row(kind, name, timeline, timeline.of_class(label))
@@ -130,9 +147,9 @@ def _row(kind: str, name: str, timeline: Timeline, own: ClassTimeline) -> Row | 
     numbers = [other.scores if isinstance(other, Bars) else other for other in known]
     best = max(float(own.max(initial=0.0)) for own in numbers if own is not None)
     if isinstance(value, Bars):
-        return Row(kind, text, bars=value, best=best)
+        return BarRow(kind, text, best, value)
     edges, values = thinned(value, timeline.snippet_seconds)
-    return Row(kind, text, edges=edges, values=values, best=best)
+    return CurveRow(kind, text, best, edges, values)
 
 
 def thinned(values: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +163,7 @@ def thinned(values: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]
     return np.append(edges[starts], edges[-1]), steps[starts]
 
 
-def heights(row: Row) -> np.ndarray:
+def heights(row: BarRow) -> np.ndarray:
     """(N,) of the bars, in (0, 1]: scores, of which the best of the video is 1; ground truth has
     none."""
     if row.kind == "truth" or not row.best > 0.0:
@@ -154,9 +171,11 @@ def heights(row: Row) -> np.ndarray:
     return np.clip(row.bars.scores / row.best, 0.1, 1.0)
 
 
-def curve(row: Row) -> np.ndarray:
+def curve(row: CurveRow) -> np.ndarray:
     """(K,) as it is drawn, in [0, 1]: labels as they are, the CAS beside its highest value in the
     video; a signed curve is 0.5 at zero and fills its row."""
     if row.kind != SIGNED:
-        return np.clip(row.values / max(1e-6, row.best if row.kind == "cas" else 1.0), 0.0, 1.0)
-    return 0.5 + 0.5 * row.values / max(1e-6, float(np.abs(row.values).max(initial=0.0)))
+        best = max(1e-6, row.best) if row.kind == "cas" else 1.0
+        return np.asarray(np.clip(row.values / best, 0.0, 1.0))
+    most = max(1e-6, float(np.abs(row.values).max(initial=0.0)))
+    return np.asarray(0.5 + 0.5 * row.values / most)

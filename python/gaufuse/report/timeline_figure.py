@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from gaufuse.report.colours import DATA, LIGHT
 from gaufuse.report.figures import PageFigure, add_hover, empty_plot, floats, item_of, plain
 from gaufuse.report.tables import Table
-from gaufuse.report.timeline import SIGNED, Row, Timeline, curve, heights, rows_of
+from gaufuse.report.timeline import SIGNED, BarRow, CurveRow, Row, Timeline, curve, heights, rows_of
 from gaufuse.report.timeline_plot import row_label, shortened
 
 ROW_PIXELS = {"class": 26, "cas": 44, "proposals": 34, "labels": 34, "delta": 34}
@@ -40,9 +41,11 @@ def timeline_figure(title: str, timelines: Sequence[tuple[str, Timeline]]) -> Pa
         WheelZoomTool(dimensions="width", modifiers={"ctrl": True}),
     )
     plot.toolbar.active_scroll = next(t for t in plot.tools if isinstance(t, WheelZoomTool))
-    ticks, names, hovers = [], {}, {}
+    ticks: list[float] = []
+    names: dict[float, Any] = {}
+    hovers: dict[str, list[Any]] = {}
     for row, bottom, size in zip(rows, bottoms, sizes, strict=True):
-        if row.kind == "class":
+        if not isinstance(row, BarRow | CurveRow):
             heading = Label(x=4, x_units="screen", y=bottom + 5, y_units="data")
             heading.text = plain(shortened(row.text))
             heading.text_font_size, heading.text_font_style = "14px", "bold"
@@ -76,12 +79,12 @@ def timeline_figure(title: str, timelines: Sequence[tuple[str, Timeline]]) -> Pa
     )
 
 
-def _draw(plot, row: Row, bottom: float, size: float):
+def _draw(plot: Any, row: BarRow | CurveRow, bottom: float, size: float) -> tuple[Any, str]:
     """The row's renderer, and what its hover says."""
     from bokeh.models import ColumnDataSource, Segment
 
     colour, room = DATA[row.kind], 0.84 * size
-    if row.bars is not None:
+    if isinstance(row, BarRow):
         start, end = row.bars.segments.T
         columns = {
             "left": floats(start),
@@ -109,7 +112,7 @@ def _draw(plot, row: Row, bottom: float, size: float):
     return plot.add_glyph(ColumnDataSource(columns), glyph), VALUE_TIP
 
 
-def _quad(bottom: float, **looks: object):
+def _quad(bottom: float, **looks: object) -> Any:
     from bokeh.models import Quad
 
     return Quad(left="left", right="right", bottom=bottom, top="top", **looks)
@@ -132,7 +135,7 @@ def _table(title: str, rows: list[Row]) -> Table:
     for row in rows:
         if row.kind == "class":
             label = row.text
-        if row.bars is None or row.kind == "proposals":
+        if not isinstance(row, BarRow) or row.kind == "proposals":
             continue
         order = np.argsort(-row.bars.scores, kind="stable")[:MOST_ROWS]
         for i in order:

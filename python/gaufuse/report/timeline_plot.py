@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gaufuse.report.colours import DATA, LIGHT
-from gaufuse.report.timeline import SIGNED, Row, Timeline, curve, heights, rows_of
+from gaufuse.report.timeline import SIGNED, BarRow, CurveRow, Row, Timeline, curve, heights, rows_of
 from gaufuse.utils.files import write_atomically
 
 SUFFIXES = (".png", ".svg")
@@ -73,12 +74,11 @@ def save_timeline(
     write_atomically(path, lambda file: file.write(picture.getvalue()))
 
 
-def _draw(axes, row: Row, bottom: float, size: float, window: tuple[float, float]) -> None:
+def _draw(axes: Any, row: Row, bottom: float, size: float, window: tuple[float, float]) -> None:
     colour, room = DATA.get(row.kind), 0.84 * size
-    if row.kind == "class":
-        return
-    axes.axhline(bottom, color=LIGHT["grid"], linewidth=0.5, zorder=0)
-    if row.bars is not None:
+    if isinstance(row, BarRow | CurveRow):
+        axes.axhline(bottom, color=LIGHT["grid"], linewidth=0.5, zorder=0)
+    if isinstance(row, BarRow):
         start, end = row.bars.segments.T
         high = room * heights(row)
         if row.kind == "proposals":  # hundreds, which overlap: lines at the height of their score
@@ -95,6 +95,7 @@ def _draw(axes, row: Row, bottom: float, size: float, window: tuple[float, float
             edgecolor=colour,
             linewidth=0.8,
         )
+    if not isinstance(row, CurveRow):
         return
     zero = bottom + (0.5 * room if row.kind == SIGNED else 0.0)
     drawn = bottom + room * curve(row)
@@ -104,7 +105,7 @@ def _draw(axes, row: Row, bottom: float, size: float, window: tuple[float, float
         axes.plot(window, (zero, zero), color=colour, linewidth=0.5)
 
 
-def _label(axes, rows: list[Row], bottoms: np.ndarray, sizes: np.ndarray) -> None:
+def _label(axes: Any, rows: list[Row], bottoms: np.ndarray, sizes: np.ndarray) -> None:
     axes.set_yticks(bottoms + 0.42 * sizes, [row_label(row) for row in rows])
     axes.tick_params(axis="y", length=0)
     for row, text in zip(rows, axes.get_yticklabels(), strict=True):
@@ -119,7 +120,7 @@ def row_label(row: Row) -> str:
     """What stands beside a row, with what its full height stands for where that is not 1."""
     if row.kind == "cas":
         return f"{row.text} (to {row.best:.2g})"
-    if row.kind == SIGNED:
+    if isinstance(row, CurveRow) and row.kind == SIGNED:
         return f"{row.text} (±{np.abs(row.values).max(initial=0.0):.2g})"
     return shortened(row.text)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaufuse_ext.annotations import Segments
-from gaufuse_ext.detection_map import _by_class, _in_snippets, _match
+from gaufuse_ext.detection_map import VideoSegments, _by_class, _in_snippets, _match
 from gaufuse_ext.reference.segment_iou import segment_iou
 
 LEVEL = 0.95
@@ -33,6 +33,8 @@ class ClassMatches:
 
 @dataclass(frozen=True)
 class Interval:
+    """A number and its interval."""
+
     value: float
     low: float
     high: float
@@ -57,7 +59,13 @@ def match_detections(
     ]
 
 
-def _match_class(label, found, truth, index: dict[str, int], levels: np.ndarray) -> ClassMatches:
+def _match_class(
+    label: str,
+    found: VideoSegments,
+    truth: VideoSegments,
+    index: dict[str, int],
+    levels: np.ndarray,
+) -> ClassMatches:
     videos, scores, hits = [np.zeros(0, int)], [np.zeros(0)], [np.zeros((0, len(levels)), bool)]
     for video, (segments, own_scores) in found.items():
         order = np.argsort(-own_scores, kind="stable")

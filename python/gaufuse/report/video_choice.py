@@ -20,8 +20,8 @@ def most_different(first: dict[str, float], second: dict[str, float]) -> dict[st
     gains = {video: second[video] - first[video] for video in first if video in second}
     chosen: dict[str, str] = {}
     for which, video in (
-        ("test video where B gains most", max(gains, key=gains.get, default=None)),
-        ("test video where B loses most", min(gains, key=gains.get, default=None)),
+        ("test video where B gains most", max(gains, key=lambda name: gains[name], default=None)),
+        ("test video where B loses most", min(gains, key=lambda name: gains[name], default=None)),
     ):
         if video is not None and (gains[video] > 0) == ("gains" in which) and gains[video] != 0:
             chosen[video] = which

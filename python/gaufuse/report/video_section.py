@@ -20,9 +20,10 @@ ROWS = (
 
 
 def video_section(runs: Sequence[RunInput]) -> Section:
+    """Timelines of test and training videos, and a table of all test videos."""
     section = Section("videos", "Videos")
     first = runs[0]
-    if first.model is None:
+    if first.data is None:
         section.text.append("No timelines: the data set is not there.")
         return section
     if len(runs) > 1:
@@ -40,13 +41,13 @@ def video_section(runs: Sequence[RunInput]) -> Section:
 
 def _test_videos(runs: Sequence[RunInput]) -> dict[str, str]:
     first = runs[0]
-    if first.truth is None:
+    if first.truth == {}:
         best = {v: float(own.scores.max(initial=0.0)) for v, own in first.predictions.items()}
-        names = set(first.model.data.testing.names)
+        names = set(first.data.testing.names) if first.data is not None else set()
         return strongest_detections({v: score for v, score in best.items() if v in names})
     ranked = best_median_worst(first.by_video)
     chosen = {video: f"{which} test video" for video, which in ranked.items()}
-    if len(runs) > 1 and runs[1].truth is not None:
+    if len(runs) > 1 and runs[1].truth:
         chosen = most_different(first.by_video, runs[1].by_video) | chosen
         chosen = dict(sorted(chosen.items(), key=lambda item: "where" in item[1]))  # last
     return chosen
@@ -62,7 +63,7 @@ def _add(section: Section, runs: Sequence[RunInput], video: str, which: str) -> 
     values = [
         f"{run.short} mAP {run.by_video[video]:.1f} %".strip()
         for run in runs
-        if run.truth is not None and video in run.by_video
+        if run.truth and video in run.by_video
     ]
     title = f"{which}: {video}" + (f" ({', '.join(values)})" if values else "")
     section.figures.append(timeline_figure(title[0].upper() + title[1:], timelines))
