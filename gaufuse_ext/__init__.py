@@ -7,7 +7,13 @@ Weakly Supervised Temporal Action Localization by Bridging Train-Test Gap in Pse
 
 from gaufuse_ext._groups import valid_mask
 from gaufuse_ext.build_info import build_info
-from gaufuse_ext.detection_map import DetectionMap, detection_map
+from gaufuse_ext.evaluation.average_recall import AverageRecall, average_recall
+from gaufuse_ext.evaluation.bootstrap import BootstrapMap
+from gaufuse_ext.evaluation.classification_map import ClassificationMap, classification_map
+from gaufuse_ext.evaluation.detection_map import DetectionMap, detection_map
+from gaufuse_ext.evaluation.detection_map_metric import DetectionMapMetric
+from gaufuse_ext.evaluation.match_detections import Matches, match_detections
+from gaufuse_ext.flat_segments import FlatSegments
 from gaufuse_ext.ops.count_proposals import count_proposals
 from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
 from gaufuse_ext.ops.interval_membership import interval_membership
@@ -23,19 +29,28 @@ from gaufuse_ext.thresholds import threshold_range
 __version__ = build_info()["version"]
 
 __all__ = [
+    "AverageRecall",
+    "BootstrapMap",
+    "ClassificationMap",
     "DetectionMap",
+    "DetectionMapMetric",
+    "FlatSegments",
     "FusedSegments",
     "LinproLabels",
     "LinproStatus",
+    "Matches",
     "Proposals",
     "SoftNms",
     "WeightedSegments",
+    "average_recall",
     "build_info",
+    "classification_map",
     "count_proposals",
     "detection_map",
     "fuse_segments",
     "interval_membership",
     "linpro_labels",
+    "match_detections",
     "nms",
     "segment_iou",
     "segment_voting",

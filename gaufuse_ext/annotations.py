@@ -24,6 +24,11 @@ import numpy as np
 
 OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
+MAX_PACKED_RATIO = 200  # nor is one that unpacks to so many times its size, and is larger than:
+MIN_UNPACKED_BYTES = 256 << 20
+
+
+PROPOSAL = "proposal"  # the class of what needs none
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,34 @@ Source = str | Path | Mapping
 AnySegments = TypeVar("AnySegments", bound=Segments)
 
 
-def load_predictions(source: Source) -> dict[str, Segments]:
+def load_predictions(source: Source, labelled: bool = True) -> dict[str, Segments]:
     """Predictions by video, in the order of the file.
+
+    Args:
+        labelled: False: of proposals, which need no label; all are of one class.
 
     Raises:
         FileNotFoundError, ValueError: with the file, the video and what is wrong there.
     """
-    name, table = _open(source, "predictions", "results")
-    return {video: _parse(name, video, entries, scored=True) for video, entries in table.items()}
+    return parse_predictions(*_open(source, "predictions", "results"), labelled)
+
+
+def predictions_of(path: str | Path, data: bytes, labelled: bool = True) -> dict[str, Segments]:
+    """`load_predictions` of a file whose bytes were read already."""
+    table = _table(str(path), parse_json_of(path, data), "results")
+    return parse_predictions(str(path), table, labelled)
+
+
+def parse_predictions(name: str, table: Mapping, labelled: bool = True) -> dict[str, Segments]:
+    """Entries by video, however they were read; `name` says where they are from.
+
+    Raises:
+        ValueError: with the name, the video and what is wrong there.
+    """
+    return {
+        video: _parse(name, video, entries, scored=True, labelled=labelled)
+        for video, entries in table.items()
+    }
 
 
 def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, VideoAnnotation]:
@@ -121,24 +146,43 @@ def read_json(path: str | Path) -> object:
         FileNotFoundError, ValueError: with the path and what is wrong there; a key that an object
             has twice is wrong.
     """
+    return parse_json_of(path, read_packed(path))
+
+
+def parse_json_of(path: str | Path, data: bytes) -> object:
+    """`read_json` of what was read already."""
+    try:
+        return parse_json(data)
+    except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
+        raise ValueError(f"{path} is not readable JSON ({error})") from None
+
+
+def read_packed(path: str | Path) -> bytes:
+    """A JSON file's bytes, gunzipped where they are gzip.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not there, is broken, or unpacks to more than JSON
+            would.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
+            most = MAX_JSON_BYTES
+            if packed:  # JSON packs to a tenth, perhaps to a thirtieth
+                most = min(most, max(MIN_UNPACKED_BYTES, MAX_PACKED_RATIO * path.stat().st_size))
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
+            data = file.read(most + 1)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder, not a JSON file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not readable JSON ({error})") from None
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
-    try:
-        return parse_json(data)
-    except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
-        raise ValueError(f"{path} is not readable JSON ({error})") from None
+    if len(data) > most:
+        size = f"{most >> 30} GiB" if most >= 1 << 30 else f"{most >> 20} MiB"
+        raise ValueError(f"{path} holds more than {size} of JSON")
+    return data
 
 
 def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
@@ -150,6 +194,10 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
         )
     else:
         name, data = str(source), read_json(source)
+    return name, _table(name, data, key)
+
+
+def _table(name: str, data: object, key: str) -> Mapping:
     table = data.get(key, data) if isinstance(data, Mapping) else None
     if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
         raise ValueError(
@@ -158,7 +206,7 @@ def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
         )
     if not isinstance(table, Mapping):
         raise ValueError(f'{name} must be an object with "{key}", a table of videos')
-    return name, table
+    return table
 
 
 def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
@@ -226,7 +274,7 @@ def actions_as_annotations(name: str, video: str, actions: object) -> list[dict]
     return [{"segment": [start, end], "label": str(label)} for label, start, end in actions]
 
 
-def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
+def _parse(name: str, video: str, entries: object, scored: bool, labelled: bool = True) -> Segments:
     if isinstance(entries, Segments):
         return _checked(name, video, entries)
     if not isinstance(entries, list):
@@ -235,8 +283,10 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
     scores = np.ones(len(entries))
     labels = []
     for i, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or "segment" not in entry or "label" not in entry:
-            raise ValueError(f'{name}: video {video!r}, entry {i} needs "segment" and "label"')
+        needed = ("segment", "label") if labelled else ("segment",)
+        if not isinstance(entry, Mapping) or not all(key in entry for key in needed):
+            needs = " and ".join(f'"{key}"' for key in needed)
+            raise ValueError(f"{name}: video {video!r}, entry {i} needs {needs}")
         segment = entry["segment"]
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:
             raise ValueError(f"{name}: video {video!r}, entry {i}: segment must be [start, end]")
@@ -247,7 +297,8 @@ def _parse(name: str, video: str, entries: object, scored: bool) -> Segments:
                 f"[{start}, {end}]"
             )
         segments[i] = start, end
-        labels.append(label_text(f"{name}: video {video!r}, entry {i}", entry["label"]))
+        where = f"{name}: video {video!r}, entry {i}"
+        labels.append(label_text(where, entry["label"]) if labelled else PROPOSAL)
         if scored:
             if "score" not in entry:
                 raise ValueError(f'{name}: video {video!r}, entry {i} has no "score"')

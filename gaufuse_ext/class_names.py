@@ -32,7 +32,14 @@ def unknown_classes(found: Mapping[str, Segments], known: Collection[str]) -> di
     Raises:
         ValueError: no predicted class is known; with some of both.
     """
-    counts = Counter(label for entry in found.values() for label in entry.labels)
+    return unknown_of_counts(
+        Counter(label for entry in found.values() for label in entry.labels), known
+    )
+
+
+def unknown_of_counts(found: Mapping[str, int], known: Collection[str]) -> dict[str, int]:
+    """`unknown_classes` of numbers of predictions by class."""
+    counts = Counter(found)
     unknown = {label: count for label, count in counts.most_common() if label not in known}
     if counts and len(unknown) == len(counts):
         raise ValueError(
@@ -136,15 +143,24 @@ def with_names(
     Raises:
         ValueError: a label that is not.
     """
+    labels = dict.fromkeys(label for entry in entries.values() for label in entry.labels)
+    table = dict(zip(labels, names_of(labels, names, all_of), strict=True))
+    return {
+        video: replace(entry, labels=[table[label] for label in entry.labels])
+        for video, entry in entries.items()
+    }
+
+
+def names_of(
+    labels: Iterable[str], names: Mapping[str, str], all_of: str | None = None
+) -> list[str]:
+    """The name of each label, as `with_names` has it."""
+    labels = list(labels)
     own = set(names.values())
     table = {str(key): name for key, name in names.items()} | {name: name for name in own}
-    labels = dict.fromkeys(label for entry in entries.values() for label in entry.labels)
     missing = [label for label in labels if label not in table]
     if missing and all_of is not None:
         raise ValueError(
             f"{all_of}: the label map has no {few(missing)}; it has {few(map(str, names))}"
         )
-    return {
-        video: replace(entry, labels=[table.get(label, label) for label in entry.labels])
-        for video, entry in entries.items()
-    }
+    return [table.get(label, label) for label in labels]

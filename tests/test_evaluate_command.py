@@ -169,3 +169,53 @@ def test_fuse_of_models_that_name_classes_in_different_ways(tmp_path, capsys):
     assert main(["fuse", *arguments]) == 0
     assert "warning" not in capsys.readouterr().out
     assert len(json.loads(output.read_text())["results"]["a"]) == 1
+
+
+def test_duplicates_and_unknown_labels(tmp_path, capsys):
+    truth = subsets(tmp_path)
+    entry = {"segment": [0, 10], "label": "Diving", "score": 0.5}
+    twice = write(tmp_path / "twice.json", {"a": [entry, entry], "b": [entry | {"score": 0.25}]})
+    found, said = evaluate(capsys, twice, truth)
+    assert (found["duplicates"], found["duplicates_were"]) == (1, "keep")
+    assert found["average_map"] == pytest.approx(100 * (1 + 2 / 3) / 2)
+    assert "1 detections repeat an earlier one in everything: detections like others" in said
+    found, said = evaluate(capsys, twice, truth, "--duplicates", "drop")
+    assert (found["duplicates"], found["duplicates_were"]) == (1, "drop")
+    assert found["average_map"] == 100.0
+    assert "left out (--duplicates drop)" in said
+    assert "1 duplicates, the first in video 'a'" in refused(
+        capsys, twice, truth, "--duplicates", "error"
+    )
+    strange = write(tmp_path / "strange.json", {"a": [entry, entry | {"label": "dive"}]})
+    found, _ = evaluate(capsys, strange, truth)
+    assert (found["unknown_labels"], found["duplicates"]) == ("ignore", 0)
+    assert "does not have: 'dive'" in refused(capsys, strange, truth, "--unknown-labels", "error")
+
+
+def test_intervals(files, capsys):
+    found, _ = evaluate(capsys, *files, "--bootstrap", "50", "--seed", "3")
+    intervals = found["intervals"]
+    assert (intervals["confidence"], intervals["resamples"], intervals["seed"]) == (0.95, 50, 3)
+    low, high = intervals["average_map"]
+    assert low <= found["average_map"] <= high
+    assert len(intervals["map"]) == len(found["map"])
+    assert intervals["per_class"].keys() == found["per_class"].keys()
+    again, _ = evaluate(capsys, *files, "--bootstrap", "50", "--seed", "3")
+    assert again == found
+    assert main(["evaluate", *map(str, files), "--bootstrap", "50"]) == 0
+    printed = capsys.readouterr().out
+    assert "95 % from" in printed
+    assert "percentile intervals of 50 resamples of the videos, seed 0" in printed
+    assert "intervals" not in evaluate(capsys, *files)[0]
+    assert "bootstrap must be at least 1" in refused(capsys, *files, "--bootstrap", "-1")
+
+
+def test_curves(tmp_path, capsys):
+    """A hit, a false positive, a hit: precision 1 up to a recall of 1/2, 2/3 beyond."""
+    truth, predictions = subsets(tmp_path), predicted(tmp_path, "a", "unknown", "b")
+    arguments = [predictions, truth, "--unknown-videos", "count", "--iou-thresholds", "0.5"]
+    found, _ = evaluate(capsys, *arguments, "--curves")
+    assert found["curves"]["recall"] == np.linspace(0, 1, 101).tolist()
+    assert found["curves"]["precision"] == {"Diving": [[1.0] * 51 + [pytest.approx(2 / 3)] * 50]}
+    assert "curves" not in evaluate(capsys, *arguments)[0]
+    assert "--curves are written into --json FILE" in refused(capsys, *arguments, "--curves")

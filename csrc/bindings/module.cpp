@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "bindings/by_name.h"
+#include "bindings/evaluation.h"
+#include "bindings/functions.h"
 #include "gaufuse/fuse_segments.h"
 #include "gaufuse/groups.h"
 #include "gaufuse/interval_membership.h"
@@ -122,15 +124,6 @@ struct linpro_workspace {  // workers, and bytes of each
   }
 };
 
-PyObject* none_or_raise(const Status& status) {
-  if (status.ok()) Py_RETURN_NONE;
-  PyObject* error = PyExc_RuntimeError;
-  if (status.code == Code::invalid_argument) error = PyExc_ValueError;
-  if (status.code == Code::out_of_memory) error = PyExc_MemoryError;
-  PyErr_SetString(error, status.message);
-  return nullptr;
-}
-
 template <typename Params>
 Status launch(const Kernels<Params>& kernels, const Launch& where, const Params& params) {
   if (!where.cuda) return kernels.cpu(params, where.threads);
@@ -182,44 +175,6 @@ struct Workspace : Sizes {
   }
 };
 
-// Adds functions to a module, and their arguments' kinds to its `signatures`.
-class Functions {
- public:
-  explicit Functions(py::module_& module) : module_(module) { module.attr("signatures") = kinds_; }
-
-  template <typename Function>
-  void add() {
-    Signature& signature = signature_of<Function>;
-    signature = {Function::name, {}};
-    Function::add_arguments_to(signature);
-    static PyMethodDef definition{
-        Function::name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run<Function>)),
-        METH_FASTCALL | METH_KEYWORDS, nullptr};
-    PyObject* function = PyCFunction_NewEx(&definition, nullptr, module_.attr("__name__").ptr());
-    if (function == nullptr) throw py::error_already_set();
-    module_.attr(Function::name) = py::reinterpret_steal<py::object>(function);
-    py::dict kinds;
-    for (const Argument& argument : signature.arguments)
-      kinds[py::handle(argument.name)] = argument.kind;
-    kinds["return"] = Function::result;
-    kinds_[Function::name] = kinds;
-  }
-
- private:
-  template <typename Function>
-  inline static Signature signature_of{};
-
-  template <typename Function>
-  static PyObject* run(PyObject*, PyObject* const* values, Py_ssize_t positional, PyObject* names) {
-    std::vector<PyObject*> space;
-    values = arrange(signature_of<Function>, values, positional, names, space);
-    return values == nullptr ? nullptr : Function::call(signature_of<Function>, values);
-  }
-
-  py::module_& module_;
-  py::dict kinds_;
-};
-
 }  // namespace
 }  // namespace gaufuse
 
@@ -242,6 +197,7 @@ PYBIND11_MODULE(_native, module) {
   functions.add<Workspace<greedy_workspace>>();
   functions.add<Workspace<weighted_workspace>>();
   functions.add<Workspace<linpro_workspace>>();
+  bind_evaluation(module, functions);
 
   module.attr("version") = GAUFUSE_VERSION;
   module.attr("compiler") = GAUFUSE_COMPILER;

@@ -25,6 +25,20 @@ cuda: bool
 cuda_version: str | None
 cuda_architectures: str
 signatures: dict[str, dict[str, str]]
+
+class ReadDetections:
+    """Detections read from JSON (csrc/gaufuse/read_detections.h)."""
+
+    @property
+    def videos(self) -> list[str]: ...
+    @property
+    def classes(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def copy_to(
+        self, *, segments: int, scores: int, video_ids: int, class_ids: int
+    ) -> None: ...
+
+def read_detections(*, data: bytes, labelled: bool) -> ReadDetections | None: ...
 '''
 
 

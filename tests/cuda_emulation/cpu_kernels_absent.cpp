@@ -9,7 +9,14 @@
 #include "gaufuse/threshold_proposals.h"
 #include "gaufuse/weighted_segments_fusion.h"
 
+namespace pybind11 {
+class module_;
+}
+
 namespace gaufuse {
+
+class Functions;
+void bind_evaluation(pybind11::module_&, Functions&) {}  // has no CUDA kernels
 
 #define ABSENT(function, Params)                                                   \
   template <typename T>                                                            \

@@ -1,12 +1,14 @@
 """Mean average precision of detections.
 
-PREDICTIONS is ActivityNet-style JSON, GROUND_TRUTH such JSON, a W-TALC annotation folder, or a data
-set folder; JSON may be gzip. Without --subset, where the predictions lie in one subset of the
-ground truth, that one is used.
+PREDICTIONS is ActivityNet-style JSON, CSV (columns video, start, end, label, score), or
+ActionFormer's pickled results; GROUND_TRUTH such JSON or CSV, a W-TALC annotation folder, or a data
+set folder. JSON and CSV may be gzip. Without --subset, where the predictions lie in one subset of
+the ground truth, that one is used.
 
   gaufuse evaluate runs/first/predictions.json data/annotations.json --subset testing
   gaufuse evaluate detections.json.gz Thumos14reduced-Annotations --protocol thumos \\
       --ambiguous Thumos14reduced-Annotations/Ambiguous_test.txt --subset test --json -
+  gaufuse evaluate runs/first/predictions.json data/annotations.json --bootstrap 1000
   gaufuse evaluate by_class_id.json gt.json --label-map classes.txt --iou-thresholds 0.5:0.05:0.95
 
 first:step:last are the numbers of the protocol's own scripts: numpy.linspace for activitynet,
@@ -19,21 +21,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 
+import numpy as np
 from rich.console import Console
 
 import gaufuse_ext as gx
 from gaufuse.cli.options import check_thresholds
+from gaufuse.data.detection_files import load_detections
 from gaufuse.data.ground_truth import load_any_ground_truth
 from gaufuse.utils.console import make_console, map_table
 from gaufuse.utils.files import write_json
-from gaufuse_ext.annotations import VideoAnnotation, choose_subset, load_predictions
-from gaufuse_ext.class_names import load_label_map, with_names
-from gaufuse_ext.detection_map import UNKNOWN_VIDEOS
+from gaufuse_ext.annotations import VideoAnnotation, choose_subset
+from gaufuse_ext.class_names import load_label_map, names_of, with_names
+from gaufuse_ext.evaluation.detection_map import DUPLICATES, UNKNOWN_LABELS, UNKNOWN_VIDEOS
 from gaufuse_ext.name_templates import by_own_names
 from gaufuse_ext.thresholds import PROTOCOLS
 
 SHOWN_CLASSES = 5
+CONFIDENCE = 0.95
+RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +70,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "as in the official ActivityNet evaluation (default %(default)s)",
     )
     parser.add_argument(
+        "--unknown-labels",
+        choices=UNKNOWN_LABELS,
+        default="ignore",
+        help="predictions of classes that the ground truth does not have: counted and left out, or "
+        "an error (default %(default)s)",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=DUPLICATES,
+        default="keep",
+        help="detections that repeat an earlier one in everything: detections like others, left "
+        "out, or an error; counted in any case (default %(default)s)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="95 %% intervals by N resamples of the videos (1000 is usual)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of --bootstrap (default %(default)s)")
+    parser.add_argument(
         "--label-map", metavar="FILE", help="names of class ids, for labels that are ids"
     )
     parser.add_argument(
@@ -79,31 +109,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--per-class", action="store_true", help="print each class, too")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - for stdout")
+    parser.add_argument(
+        "--curves",
+        action="store_true",
+        help="in the JSON, each class's precision at recalls of 0, 0.01, ..., 1, too",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     console = make_console(stderr=options.json == "-")
-    predictions = load_predictions(options.predictions)
+    if options.curves and not options.json:
+        raise ValueError("--curves are written into --json FILE")
+    predictions = load_detections(options.predictions)
     everything = load_any_ground_truth(options.ground_truth)
-    predictions = by_own_names(predictions, options.template, options.predictions, "--template")
+    names = by_own_names(
+        dict.fromkeys(predictions.videos), options.template, options.predictions, "--template"
+    )
+    predictions = replace(predictions, videos=list(names))
     everything = by_own_names(
         everything, options.annotation_template, options.ground_truth, "--annotation-template"
     )
     if options.label_map is not None:
         names = load_label_map(options.label_map)
-        predictions = with_names(predictions, names, all_of=options.predictions)
+        predictions = predictions.with_classes(
+            names_of(predictions.classes, names, all_of=options.predictions)
+        )
         everything = with_names(everything, names)
     if options.subset is None:
-        truth = _only_subset_touched(everything, predictions, console)
+        truth = _only_subset_touched(everything, predictions.videos, console)
     else:
         truth = choose_subset(everything, options.subset, options.ground_truth)
     result = gx.detection_map(
-        {"results": predictions},
+        predictions,
         {"database": truth},
         options.iou_thresholds,
         options.protocol,
         ambiguous=options.ambiguous,
         unknown_videos=options.unknown_videos,
+        unknown_labels=options.unknown_labels,
+        duplicates=options.duplicates,
+        curves=options.curves,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
         classes={label for entry in everything.values() for label in entry.labels},
     )
     _say_what_matched_nothing(console, result)
@@ -113,9 +160,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _only_subset_touched(
-    truth: dict[str, VideoAnnotation], predictions: dict, console: Console
+    truth: dict[str, VideoAnnotation], predicted: Collection[str], console: Console
 ) -> dict[str, VideoAnnotation]:
-    touched = {truth[video].subset for video in predictions if video in truth}
+    touched = {truth[video].subset for video in predicted if video in truth}
     if len(touched) > 1:
         names = ", ".join(sorted(map(str, touched)))
         console.print(
@@ -157,6 +204,13 @@ def _say_what_matched_nothing(console: Console, result: gx.DetectionMap) -> None
             + (f" and {more} classes more" if more else ""),
             soft_wrap=True,
         )
+    if result.duplicates:
+        done = "left out" if result.duplicates_were == "drop" else "detections like others"
+        console.print(
+            f"{result.duplicates} detections repeat an earlier one in everything: {done} "
+            f"(--duplicates {result.duplicates_were})",
+            soft_wrap=True,
+        )
 
 
 def _print(console: Console, result: gx.DetectionMap, options: argparse.Namespace) -> None:
@@ -168,7 +222,17 @@ def _print(console: Console, result: gx.DetectionMap, options: argparse.Namespac
         ] + rows
     table = map_table(rows, result.iou_thresholds)
     table.caption = f"{options.protocol} protocol"
+    if result.bootstrap is not None:
+        low, high = result.bootstrap.interval(CONFIDENCE)
+        for name, ends in (("95 % from", low), ("to", high)):
+            table.add_row(name, *(f"{end:.1f}" for end in ends[:-1]), f"{ends[-1]:.2f}")
     console.print(table)
+    if result.bootstrap is not None:
+        console.print(
+            f"percentile intervals of {options.bootstrap} resamples of the videos, "
+            f"seed {options.seed}",
+            soft_wrap=True,
+        )
 
 
 def _write(
@@ -184,10 +248,37 @@ def _write(
         "per_class": dict(zip(result.classes, result.per_class.tolist(), strict=True)),
         "ignored_videos": result.ignored_videos,
         "counted_videos": result.counted_videos,
+        "unknown_labels": options.unknown_labels,
         "unknown_classes": result.unknown_classes,
+        "duplicates": result.duplicates,
+        "duplicates_were": result.duplicates_were,
     }
+    if result.bootstrap is not None:
+        value["intervals"] = _intervals(result)
+    if result.curves is not None:
+        value["curves"] = {
+            "recall": RECALLS.tolist(),
+            "precision": {  # by class, then by threshold
+                name: curve.at_recall(RECALLS).T.tolist()
+                for name, curve in zip(result.classes, result.curves, strict=True)
+            },
+        }
     if target == "-":
         json.dump(value, sys.stdout, indent=1)
         print()
     else:
         write_json(target, value)
+
+
+def _intervals(result: gx.DetectionMap) -> dict:
+    """Pairs of ends."""
+    ends = result.bootstrap.interval(CONFIDENCE).T.tolist()
+    by_class = result.bootstrap.class_interval(CONFIDENCE).T.tolist()
+    return {
+        "confidence": CONFIDENCE,
+        "resamples": len(result.bootstrap.samples),
+        "seed": result.bootstrap.seed,
+        "map": ends[:-1],
+        "average_map": ends[-1],
+        "per_class": dict(zip(result.classes, by_class, strict=True)),
+    }

@@ -76,12 +76,7 @@ def selection_metric(selection: SelectionConfig, subset: VideoSubset) -> str:
 def classification_map(scores: torch.Tensor, labels: torch.Tensor) -> float:
     """Mean over the classes that occur of the average precision of videos ranked by score, in
     percent (method section 6). scores, labels: (V, C); ties keep the order of the videos."""
-    order = scores.double().argsort(dim=0, descending=True, stable=True)
-    hits = (labels.gather(0, order) > 0).double()
-    ranks = torch.arange(1, len(hits) + 1, dtype=torch.float64).unsqueeze(1)
-    positives = hits.sum(0)
-    precision = (hits * hits.cumsum(0) / ranks).sum(0) / positives.clamp(min=1.0)
-    return 100.0 * float(precision[positives > 0].mean())
+    return gx.classification_map(scores, labels).map
 
 
 def split_off(subset: VideoSubset, selection: SelectionConfig) -> tuple[VideoSubset, VideoSubset]:
