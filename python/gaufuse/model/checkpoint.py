@@ -78,7 +78,8 @@ def checkpoint_of(path: str | Path) -> Path:
     if not (run / "metrics.json").is_file():
         return last
     metrics = parse_json((run / "metrics.json").read_text())
-    return found.get(metrics.get("chosen_epoch"), last) if isinstance(metrics, dict) else last
+    chosen = metrics.get("chosen_epoch") if isinstance(metrics, dict) else None
+    return last if chosen is None else found.get(chosen, last)
 
 
 def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
