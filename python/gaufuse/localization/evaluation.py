@@ -33,7 +33,7 @@ def iou_thresholds(evaluation: EvaluationConfig) -> tuple[float, ...]:
 
 
 def detection_score(detections: Detections, subset: VideoSubset, config: Config) -> DetectionScore:
-    """By the configuration's protocol and thresholds, and with the release's quirk where it is on."""
+    """By the configuration's protocol and thresholds, with the release's quirk where that is on."""
     evaluation = config.evaluation
     result = gx.detection_map(
         {"results": detections},
@@ -98,7 +98,7 @@ def split_off(subset: VideoSubset, selection: SelectionConfig) -> tuple[VideoSub
     generator = torch.Generator().manual_seed(selection.seed)
     left = subset.labels.sum(0)
     wanted = max(1, round(selection.fraction * len(subset)))
-    chosen = []
+    chosen: list[int] = []
     for video in torch.randperm(len(subset), generator=generator).tolist():
         if len(chosen) < wanted and bool((left - subset.labels[video] > 0)[left > 0].all()):
             left = left - subset.labels[video]
