@@ -127,8 +127,7 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
     if path.is_file():
         raise ValueError(
             f"{path} is a file; a checkpoint is a folder with {METADATA} and {WEIGHTS}, such as "
-            "RUN/checkpoints/epoch-0030 (checkpoint.pt of earlier versions cannot be read: train "
-            "again)"
+            "RUN/checkpoints/epoch-0030"
         )
     metadata = _read_metadata(path)
     return Checkpoint(
