@@ -16,8 +16,8 @@ help:
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
 	@echo "make results    docs/results.md from the records that are there"
-	@echo "make lint       ruff and clang-format"
-	@echo "make format     the same, rewriting files"
+	@echo "make lint       ruff, mypy and clang-format"
+	@echo "make format     ruff and clang-format, rewriting files"
 	@echo "make docs       the documentation as a site, in build/site"
 	@echo "make gpu-check  on a machine with a GPU: build, GPU tests, compute-sanitizer, benchmarks"
 
@@ -52,6 +52,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: setup

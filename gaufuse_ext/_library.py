@@ -8,6 +8,7 @@ native CPU code: a check here would be a data-dependent branch under torch.compi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -21,26 +22,38 @@ except ImportError as error:
         f"'pip install .' from the source folder and import it from elsewhere ({error})"
     ) from error
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
 _LIBRARY = torch.library.Library("gaufuse", "DEF")
 
 
-def define_operation(schema: str, implementation: Callable, fake: Callable) -> Callable:
-    """Registers an operation for CPU and CUDA tensors and returns it."""
+def define_operation(
+    schema: str, implementation: Callable[Parameters, Result], fake: Callable[..., Result]
+) -> Callable[Parameters, Result]:
+    """Registers an operation for CPU and CUDA tensors and returns it: called as the implementation
+    is, by position."""
     name = schema.partition("(")[0]
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     for key in ("CPU", "CUDA"):
         _LIBRARY.impl(name, implementation, key)
     torch.library.register_fake(f"gaufuse::{name}", fake, lib=_LIBRARY)
-    return getattr(torch.ops.gaufuse, name).default
+    operation: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
+    return operation
 
 
-def register_gradient(name: str, backward: Callable, setup_context: Callable) -> None:
+def register_gradient(
+    name: str, backward: Callable[..., object], setup_context: Callable[..., None]
+) -> None:
+    """Makes an operation differentiable, as torch.library.register_autograd describes."""
     torch.library.register_autograd(
         f"gaufuse::{name}", backward, setup_context=setup_context, lib=_LIBRARY
     )
 
 
-def call_native(function: Callable[..., None], tensor: torch.Tensor, /, **arguments) -> None:
+def call_native(
+    function: Callable[..., None], tensor: torch.Tensor, /, **arguments: object
+) -> None:
     """Calls a native function where `tensor` lies, in its dtype; tensors go as their addresses.
 
     Raises:

@@ -19,7 +19,6 @@ from gaufuse.model.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from gaufuse.training.run_folder import prepare_folder
 
 
 class Trap:
@@ -130,12 +129,8 @@ def test_damage_is_named(tmp_path):
         load_checkpoint(tmp_path / "absent")
 
 
-def test_a_checkpoint_of_an_earlier_version_is_refused_with_the_way_out(tmp_path):
-    old = tmp_path / "checkpoint.pt"
-    torch.save({"format": 1}, old)
-    with pytest.raises(ValueError, match="earlier versions cannot be read: train"):
-        load_checkpoint(old)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is of an earlier version.*--overwrite"):
-        prepare_folder(tmp_path, resume=True, overwrite=False)
-    prepare_folder(tmp_path, resume=False, overwrite=True)
-    assert not old.exists()
+def test_a_file_is_no_checkpoint(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({}, path)
+    with pytest.raises(ValueError, match="is a file; a checkpoint is a folder with"):
+        load_checkpoint(path)

@@ -32,7 +32,8 @@ class Component:
     @property
     def sizes(self) -> np.ndarray:
         """(K,) snippets that each instance covers."""
-        return self.inside @ self.lengths
+        sizes: np.ndarray = self.inside @ self.lengths
+        return sizes
 
     @property
     def targets(self) -> np.ndarray:
@@ -44,7 +45,8 @@ class Component:
         amounts = self.rows * self.lengths
         least = np.minimum(amounts, 0.0).sum(axis=1)
         most = np.maximum(amounts, 0.0).sum(axis=1)
-        return np.clip(self.confidences, least - 1.0, most + 1.0)
+        targets: np.ndarray = np.clip(self.confidences, least - 1.0, most + 1.0)
+        return targets
 
     @property
     def anchors(self) -> np.ndarray:
@@ -53,7 +55,8 @@ class Component:
         A convex combination: it cannot overflow."""
         weights = self.weights[:, None] * self.inside
         shares = weights / np.where(self.inside.any(axis=0), weights.sum(axis=0), 1.0)
-        return (shares * self.confidences[:, None]).sum(axis=0)
+        anchors: np.ndarray = (shares * self.confidences[:, None]).sum(axis=0)
+        return anchors
 
 
 def reduce_to_components(

@@ -52,7 +52,8 @@ def residual(component: Component, x: np.ndarray) -> float:
 
 
 def _misses(component: Component, x: np.ndarray) -> np.ndarray:
-    return np.abs((component.rows * component.lengths) @ x - component.confidences)
+    misses: np.ndarray = np.abs((component.rows * component.lengths) @ x - component.confidences)
+    return misses
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Conflict:
 
     @property
     def missed(self) -> float:
+        """By how much, of a confidence in [0, 1]; not negative."""
         return abs(self.reached - self.confidence)
 
     def __str__(self) -> str:

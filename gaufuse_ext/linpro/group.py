@@ -12,6 +12,8 @@ from gaufuse_ext.linpro.terms import LinproTerms
 
 
 class Solution(NamedTuple):
+    """What a group's program came to."""
+
     labels: np.ndarray  # (T,)
     objective: float
     residual: float

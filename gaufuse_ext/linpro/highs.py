@@ -89,7 +89,7 @@ class _SilentHighs(highspy.Highs):
 
 def _solver() -> highspy.Highs:
     if not hasattr(_thread, "solver"):
-        solver = _SilentHighs()
+        solver: highspy.Highs = _SilentHighs()
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("presolve", "off")  # dearer than the solve, at these sizes
         solver.setOptionValue("threads", 1)
@@ -97,7 +97,8 @@ def _solver() -> highspy.Highs:
         solver.setOptionValue("primal_feasibility_tolerance", 1e-9)
         solver.setOptionValue("dual_feasibility_tolerance", 1e-9)
         _thread.solver = solver
-    return _thread.solver
+    kept: highspy.Highs = _thread.solver
+    return kept
 
 
 def _model(program: Program) -> highspy.HighsLp:

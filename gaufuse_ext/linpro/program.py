@@ -21,6 +21,8 @@ class Program:
 
 
 class Optimum(NamedTuple):
+    """A solution, and what each variable would cost at its bound."""
+
     point: np.ndarray  # (V,)
     reduced_costs: np.ndarray  # (V,)
 

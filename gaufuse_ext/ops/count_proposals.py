@@ -50,7 +50,10 @@ def count_proposals(
 
 
 def check_sequences(
-    cas: object, thresholds: object, lengths: _checks.Counts, min_length: object
+    cas: object,
+    thresholds: torch.Tensor | Sequence[float],
+    lengths: _checks.Counts,
+    min_length: object,
 ) -> Sequences:
     """What operations on sequences and thresholds take.
 
@@ -103,7 +106,9 @@ def _check_thresholds(
     return thresholds.to(device=device, dtype=torch.float64).contiguous()
 
 
-def _implementation(cas, thresholds, lengths, min_length):
+def _implementation(
+    cas: torch.Tensor, thresholds: torch.Tensor, lengths: torch.Tensor | None, min_length: int
+) -> torch.Tensor:
     cas = cas.contiguous()
     groups, num_snippets = cas.shape
     counts = cas.new_empty((groups,), dtype=torch.int64)
@@ -130,7 +135,7 @@ def _implementation(cas, thresholds, lengths, min_length):
     return counts
 
 
-def _fake(cas, thresholds, lengths, min_length):
+def _fake(cas: torch.Tensor, *_: object) -> torch.Tensor:
     return cas.new_empty((cas.shape[0],), dtype=torch.int64)
 
 

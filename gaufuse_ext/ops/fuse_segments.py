@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -92,8 +92,15 @@ def _allocate(segments: torch.Tensor) -> FusedSegments:
 
 
 def _implementation(
-    segments, scores, weights, counts, temperature, threshold, length_offset, overlap
-):
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    weights: torch.Tensor,
+    counts: torch.Tensor | None,
+    temperature: float,
+    threshold: float,
+    length_offset: float,
+    overlap: int,
+) -> tuple[torch.Tensor, ...]:
     segments, scores, weights = (x.contiguous() for x in (segments, scores, weights))
     groups, capacity, _ = segments.shape
     out = _allocate(segments)
@@ -120,11 +127,11 @@ def _implementation(
     return tuple(out)
 
 
-def _fake(segments, scores, weights, counts, temperature, threshold, length_offset, overlap):
+def _fake(segments: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
     return tuple(_allocate(segments))
 
 
-def _setup_context(ctx, inputs, output):
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
     segments, scores, _, counts, temperature = inputs[:5]
     fused_segments, fused_scores, _, assignment, shares = output
     ctx.temperature = temperature
@@ -137,7 +144,9 @@ def _setup_context(ctx, inputs, output):
 
 
 @works_in_forked_child
-def _backward(ctx, grad_segments, grad_scores, *_):
+def _backward(
+    ctx: Any, grad_segments: torch.Tensor | None, grad_scores: torch.Tensor | None, *_: object
+) -> tuple[torch.Tensor | None, ...]:
     """out_k = sum_j p_j v_j with p a softmax of weights / temperature over each cluster."""
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         # The shares count as constants below, so a second derivative would be silently wrong.

@@ -59,7 +59,15 @@ def interval_membership(
     return matrix if batched else matrix.squeeze(0)
 
 
-def _implementation(segments, counts, lengths, num_snippets, margin, margin_power, mode):
+def _implementation(
+    segments: torch.Tensor,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    num_snippets: int,
+    margin: float,
+    margin_power: float,
+    mode: int,
+) -> torch.Tensor:
     segments = segments.contiguous()
     groups, capacity, _ = segments.shape
     matrix = segments.new_empty((groups, capacity, num_snippets))
@@ -80,7 +88,13 @@ def _implementation(segments, counts, lengths, num_snippets, margin, margin_powe
     return matrix
 
 
-def _fake(segments, counts, lengths, num_snippets, margin, margin_power, mode):
+def _fake(
+    segments: torch.Tensor,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    num_snippets: int,
+    *_: object,
+) -> torch.Tensor:
     return segments.new_empty((*segments.shape[:2], num_snippets))
 
 

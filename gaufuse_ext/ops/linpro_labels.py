@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,11 +14,14 @@ from gaufuse_ext import _checks
 from gaufuse_ext._fork import kernel_threads, works_in_forked_child
 from gaufuse_ext._groups import scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
+from gaufuse_ext.array_types import Floats
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.explain import Conflict, find_conflicts
 from gaufuse_ext.linpro.group import Solution, solve_group
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.interval_membership import MODES
+
+T = TypeVar("T")
 
 FORMULATIONS = ("uniform", "released")
 BACKENDS = ("auto", "native", "highs")
@@ -55,23 +59,37 @@ class _Instances(NamedTuple):
     counts: torch.Tensor | None  # (G,) int64
     lengths: torch.Tensor | None  # (G,) int64
 
-    def group(self, index: int) -> tuple:
+    def group(self, index: int) -> tuple[Floats, Floats, Floats]:
         """Segments, scores and weights of one group, without padding; of what is on the host."""
         count = self.scores.shape[1] if self.counts is None else max(0, int(self.counts[index]))
         weights = torch.ones_like(self.scores) if self.weights is None else self.weights
-        return tuple(x[index, :count].numpy() for x in (self.segments, self.scores, weights))
+        arrays = (x[index, :count].numpy() for x in (self.segments, self.scores, weights))
+        segments, confidences, own_weights = arrays
+        return segments, confidences, own_weights
 
     def on_host(self, groups: list[int]) -> _Instances:
         """These groups alone, as float64 on the CPU, by one copy from the device."""
         index = torch.tensor(groups, device=self.scores.device)
-        parts = [None if x is None else x[index] for x in self]
+        parts = _of_each(self, lambda x: x[index])
         given = [x for x in parts if x is not None]
         rows = torch.cat([x.reshape(len(groups), -1).double() for x in given], dim=1).cpu()
         columns = iter(rows.split([x[0].numel() for x in given], dim=1))
-        return _Instances(*(None if x is None else next(columns).reshape(x.shape) for x in parts))
+        return _of_each(parts, lambda x: next(columns).reshape(x.shape))
 
     def length(self, index: int, num_snippets: int) -> int:
         return num_snippets if self.lengths is None else int(self.lengths[index])
+
+
+def _of_each(instances: _Instances, change: Callable[[torch.Tensor], torch.Tensor]) -> _Instances:
+    """What a change makes of each tensor that is there, in their order."""
+    segments, scores, weights, counts, lengths = instances
+    return _Instances(
+        change(segments),
+        change(scores),
+        None if weights is None else change(weights),
+        None if counts is None else change(counts),
+        None if lengths is None else change(lengths),
+    )
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,7 @@ class LinproLabels:
         )
 
 
-def _per_group(codes: torch.Tensor, values: list) -> list | object:
+def _per_group(codes: torch.Tensor, values: list[T]) -> list[T] | T:
     return values if codes.dim() else values[0]
 
 
@@ -233,12 +251,15 @@ def linpro_labels(
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, len(segments), segments.device)
     weights = _find_weights(weights, weight_temperature, scores, counts, batched)
-    arguments = (segments, scores, weights, counts, lengths)
-    instances = _Instances(*(None if x is None else x.detach() for x in arguments))
+    instances = _Instances(segments, scores, weights, counts, lengths)
+    instances = _of_each(instances, lambda x: x.detach())
     found = _solve(instances, num_snippets, terms, backend)
-    if not batched:
-        found = [x.squeeze(0) for x in found]
-    return LinproLabels(*found, instances, terms.rows)
+    labels, objective, residual, gap, pivots, codes, by_highs = (
+        found if batched else [x.squeeze(0) for x in found]
+    )
+    return LinproLabels(
+        labels, objective, residual, gap, pivots, codes, by_highs, instances, terms.rows
+    )
 
 
 def _find_weights(
@@ -274,8 +295,20 @@ def _solve(
     instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
 ) -> tuple[torch.Tensor, ...]:
     """Labels, objective, residual, gap, pivots, codes, and whom HiGHS solved."""
-    numbered = terms._replace(rows=MODES.index(terms.rows))
-    return _operation(*instances, num_snippets, *numbered, BACKENDS.index(backend))
+    return _operation(
+        *instances,
+        num_snippets,
+        terms.confidence,
+        terms.uniformity,
+        terms.anchor,
+        terms.variation,
+        terms.sparsity,
+        terms.per_snippet,
+        terms.hard,
+        MODES.index(terms.rows),
+        terms.all_instances,
+        BACKENDS.index(backend),
+    )
 
 
 def _solve_natively(
@@ -283,9 +316,7 @@ def _solve_natively(
 ) -> list[torch.Tensor]:
     """Labels, objective, residual, gap, pivots and codes; checks the values on the CPU."""
     if instances.scores.device.type == "cpu":  # the kernel's objective and labels in full accuracy
-        instances = _Instances(
-            *(x if x is None or not x.is_floating_point() else x.double() for x in instances)
-        )
+        instances = _of_each(instances, lambda x: x.double() if x.is_floating_point() else x)
     return _call_native(instances, num_snippets, terms)
 
 
@@ -320,11 +351,11 @@ def _solve_by_highs(
         status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
         status = LinproStatus.RELAXED if solution.relaxed else status
         row[num_snippets:] = solution.objective, solution.residual, _STATUSES.index(status)
-    rows = torch.from_numpy(rows).to(labels.device)
+    table = torch.from_numpy(rows).to(labels.device)
     index = torch.tensor(groups, device=labels.device)
-    labels[index] = rows[:, :num_snippets].to(labels)
-    objective[index], residual[index] = rows[:, num_snippets], rows[:, num_snippets + 1]
-    codes[index] = rows[:, num_snippets + 2].to(codes)
+    labels[index] = table[:, :num_snippets].to(labels)
+    objective[index], residual[index] = table[:, num_snippets], table[:, num_snippets + 1]
+    codes[index] = table[:, num_snippets + 2].to(codes)
     gap[index] = torch.nan
     pivots[index] = 0
 
@@ -372,17 +403,42 @@ def _call_native(
         num_snippets=num_snippets,
         margin=MARGIN,
         margin_power=MARGIN_POWER,
-        **terms._replace(rows=rows)._asdict(),
+        **(terms._asdict() | {"rows": rows}),
     )
     return [labels, objective, residual, gap, pivots, codes]
 
 
-def _implementation(segments, scores, weights, counts, lengths, num_snippets, *options):
+def _implementation(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    weights: torch.Tensor | None,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    num_snippets: int,
+    confidence: float,
+    uniformity: float,
+    anchor: float,
+    variation: float,
+    sparsity: float,
+    per_snippet: bool,
+    hard: bool,
+    rows: int,
+    all_instances: bool,
+    backend: int,
+) -> tuple[torch.Tensor, ...]:
     """HiGHS is in here, too: which groups are left to it only their values say, and under
     torch.compile nothing outside of an operation may look at values."""
-    *terms, backend = options
-    terms = LinproTerms(*terms)
-    terms = terms._replace(rows=MODES[terms.rows])
+    terms = LinproTerms(
+        confidence=confidence,
+        uniformity=uniformity,
+        anchor=anchor,
+        variation=variation,
+        sparsity=sparsity,
+        per_snippet=per_snippet,
+        hard=hard,
+        rows=MODES[rows],
+        all_instances=all_instances,
+    )
     instances = _Instances(segments, scores, weights, counts, lengths)
     *found, codes = _solve_natively(instances, num_snippets, terms)
     left: list[int] = []
@@ -404,7 +460,15 @@ def _implementation(segments, scores, weights, counts, lengths, num_snippets, *o
     return labels, objective, residual, gap, pivots, codes, by_highs
 
 
-def _fake(segments, scores, weights, counts, lengths, num_snippets, *_):
+def _fake(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    weights: torch.Tensor | None,
+    counts: torch.Tensor | None,
+    lengths: torch.Tensor | None,
+    num_snippets: int,
+    *_: object,
+) -> tuple[torch.Tensor, ...]:
     groups = scores.shape[0]
     return (
         scores.new_empty((groups, num_snippets)),

@@ -49,7 +49,13 @@ def nms(
     return keep if batched else keep[keep >= 0]
 
 
-def _implementation(segments, scores, counts, iou_threshold, length_epsilon):
+def _implementation(
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor | None,
+    iou_threshold: float,
+    length_epsilon: float,
+) -> torch.Tensor:
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     keep = scores.new_empty((groups, capacity), dtype=torch.int64)
@@ -69,7 +75,7 @@ def _implementation(segments, scores, counts, iou_threshold, length_epsilon):
     return keep
 
 
-def _fake(segments, scores, counts, iou_threshold, length_epsilon):
+def _fake(segments: torch.Tensor, scores: torch.Tensor, *_: object) -> torch.Tensor:
     return scores.new_empty(scores.shape, dtype=torch.int64)
 
 

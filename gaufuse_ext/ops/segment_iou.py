@@ -33,7 +33,7 @@ def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _operation(a.unsqueeze(0), b.unsqueeze(0)).squeeze(0)
 
 
-def _implementation(a, b):
+def _implementation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a, b = a.contiguous(), b.contiguous()
     iou = _fake(a, b)
     groups, num_a, num_b = iou.shape
@@ -41,7 +41,7 @@ def _implementation(a, b):
     return iou
 
 
-def _fake(a, b):
+def _fake(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[1]))
 
 

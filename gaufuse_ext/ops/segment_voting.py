@@ -60,7 +60,15 @@ def segment_voting(
     return refined if batched else refined.squeeze(0)
 
 
-def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold, by_iou):
+def _implementation(
+    kept: torch.Tensor,
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    kept_counts: torch.Tensor | None,
+    counts: torch.Tensor | None,
+    iou_threshold: float,
+    by_iou: bool,
+) -> torch.Tensor:
     kept, segments, scores = (x.contiguous() for x in (kept, segments, scores))
     refined = torch.empty_like(kept)
     call_native(
@@ -81,7 +89,7 @@ def _implementation(kept, segments, scores, kept_counts, counts, iou_threshold, 
     return refined
 
 
-def _fake(kept, *_):
+def _fake(kept: torch.Tensor, *_: object) -> torch.Tensor:
     return kept.new_empty(kept.shape)
 
 

@@ -96,9 +96,17 @@ def _allocate(scores: torch.Tensor) -> SoftNms:
 
 
 def _implementation(
-    segments, scores, counts, decay, sigma, iou_threshold, threshold_growth, length_epsilon,
-    min_score, max_output,
-):  # fmt: skip
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor | None,
+    decay: int,
+    sigma: float,
+    iou_threshold: float,
+    threshold_growth: float,
+    length_epsilon: float,
+    min_score: float,
+    max_output: int,
+) -> tuple[torch.Tensor, ...]:
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     out = _allocate(scores)
@@ -125,7 +133,7 @@ def _implementation(
     return tuple(out)
 
 
-def _fake(segments, scores, *_):
+def _fake(segments: torch.Tensor, scores: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
     return tuple(_allocate(scores))
 
 

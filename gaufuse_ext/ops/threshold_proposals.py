@@ -114,7 +114,15 @@ def _allocate(cas: torch.Tensor, capacity: int) -> Proposals:
     )
 
 
-def _implementation(cas, thresholds, lengths, capacity, min_length, margin, margin_power):
+def _implementation(
+    cas: torch.Tensor,
+    thresholds: torch.Tensor,
+    lengths: torch.Tensor | None,
+    capacity: int,
+    min_length: int,
+    margin: float,
+    margin_power: float,
+) -> tuple[torch.Tensor, ...]:
     cas = cas.contiguous()
     groups, num_snippets = cas.shape
     out = _allocate(cas, capacity)
@@ -141,7 +149,13 @@ def _implementation(cas, thresholds, lengths, capacity, min_length, margin, marg
     return tuple(out)
 
 
-def _fake(cas, thresholds, lengths, capacity, min_length, margin, margin_power):
+def _fake(
+    cas: torch.Tensor,
+    thresholds: torch.Tensor,
+    lengths: torch.Tensor | None,
+    capacity: int,
+    *_: object,
+) -> tuple[torch.Tensor, ...]:
     return tuple(_allocate(cas, capacity))
 
 

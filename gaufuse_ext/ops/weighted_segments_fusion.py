@@ -87,8 +87,15 @@ def _allocate(segments: torch.Tensor) -> WeightedSegments:
 
 
 def _implementation(
-    segments, scores, counts, iou_threshold, skip_below, num_models, confidence, allows_overflow
-):
+    segments: torch.Tensor,
+    scores: torch.Tensor,
+    counts: torch.Tensor | None,
+    iou_threshold: float,
+    skip_below: float,
+    num_models: int,
+    confidence: int,
+    allows_overflow: bool,
+) -> tuple[torch.Tensor, ...]:
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = scores.shape
     out = _allocate(segments)
@@ -118,9 +125,7 @@ def _implementation(
     return tuple(out)
 
 
-def _fake(
-    segments, scores, counts, iou_threshold, skip_below, num_models, confidence, allows_overflow
-):
+def _fake(segments: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
     return tuple(_allocate(segments))
 
 

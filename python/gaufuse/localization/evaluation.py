@@ -10,12 +10,14 @@ import gaufuse_ext as gx
 from gaufuse.config import Config, EvaluationConfig, SelectionConfig
 from gaufuse.data.dataset import VideoSubset
 from gaufuse.localization.detect import Detections, detect, score_videos
-from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.fused_models import Localizer
 from gaufuse.utils.distributed import World
 
 
 @dataclass(frozen=True)
 class DetectionScore:
+    """Detection mAP of one subset."""
+
     map: list[float]  # percent, per tIoU threshold
     average_map: float
 
@@ -31,6 +33,7 @@ def iou_thresholds(evaluation: EvaluationConfig) -> tuple[float, ...]:
 
 
 def detection_score(detections: Detections, subset: VideoSubset, config: Config) -> DetectionScore:
+    """By the configuration's protocol and thresholds, with the release's quirk where that is on."""
     evaluation = config.evaluation
     result = gx.detection_map(
         {"results": detections},
@@ -51,7 +54,7 @@ def _all_classes(detections: Detections, subset: VideoSubset) -> bool:
 
 
 def validation_score(
-    model: SnippetModel,
+    model: Localizer,
     subset: VideoSubset,
     config: Config,
     device: torch.device,
@@ -66,6 +69,7 @@ def validation_score(
 
 
 def selection_metric(selection: SelectionConfig, subset: VideoSubset) -> str:
+    """ "detection" or "classification": what `validation_score` measures on the subset."""
     if selection.metric != "auto":
         return selection.metric
     segments = [entry.segments for entry in subset.annotations.values()]
@@ -89,7 +93,7 @@ def split_off(subset: VideoSubset, selection: SelectionConfig) -> tuple[VideoSub
     generator = torch.Generator().manual_seed(selection.seed)
     left = subset.labels.sum(0)
     wanted = max(1, round(selection.fraction * len(subset)))
-    chosen = []
+    chosen: list[int] = []
     for video in torch.randperm(len(subset), generator=generator).tolist():
         if len(chosen) < wanted and bool((left - subset.labels[video] > 0)[left > 0].all()):
             left = left - subset.labels[video]

@@ -78,7 +78,8 @@ def checkpoint_of(path: str | Path) -> Path:
     if not (run / "metrics.json").is_file():
         return last
     metrics = parse_json((run / "metrics.json").read_text())
-    return found.get(metrics.get("chosen_epoch"), last) if isinstance(metrics, dict) else last
+    chosen = metrics.get("chosen_epoch") if isinstance(metrics, dict) else None
+    return last if chosen is None else found.get(chosen, last)
 
 
 def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
@@ -126,8 +127,7 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
     if path.is_file():
         raise ValueError(
             f"{path} is a file; a checkpoint is a folder with {METADATA} and {WEIGHTS}, such as "
-            "RUN/checkpoints/epoch-0030 (checkpoint.pt of earlier versions cannot be read: train "
-            "again)"
+            "RUN/checkpoints/epoch-0030"
         )
     metadata = _read_metadata(path)
     return Checkpoint(

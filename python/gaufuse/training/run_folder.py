@@ -132,21 +132,15 @@ def prepare_folder(root: str | Path, resume: bool, overwrite: bool) -> RunFolder
     """The run's folder, made and tried; with `overwrite`, a run in it is removed.
 
     Raises:
-        ValueError: it holds a run already and neither resume nor overwrite was asked for, it is of
-            an earlier version, or it cannot be written to.
+        ValueError: it holds a run already and neither resume nor overwrite was asked for, or it
+            cannot be written to.
     """
     folder = RunFolder(ensure_writable_folder(root))
-    old = folder.root / "checkpoint.pt"
     if overwrite:
-        for path in (folder.metrics, folder.predictions, folder.log, folder.description, old):
+        for path in (folder.metrics, folder.predictions, folder.log, folder.description):
             path.unlink(missing_ok=True)
         remove_folder(folder.checkpoints)
         remove_folder(folder.tensorboard)
-    elif old.exists():
-        raise ValueError(
-            f"{old} is of an earlier version of gaufuse and cannot be gone on with; replace the "
-            "run with --overwrite, or name another folder"
-        )
     check_unused(folder, resume)
     folder.checkpoints.mkdir(exist_ok=True)
     remove_leftovers(folder.checkpoints)
