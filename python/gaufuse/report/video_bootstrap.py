@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaufuse_ext.annotations import Segments
-from gaufuse_ext.detection_map import VideoSegments, _by_class, _in_snippets, _match
-from gaufuse_ext.reference.segment_iou import segment_iou
+from gaufuse_ext.evaluation import match_detections as evaluation
+from gaufuse_ext.flat_segments import FlatSegments
 
 LEVEL = 0.95
 RESAMPLES = 1_000
@@ -47,39 +47,40 @@ def match_detections(
     protocol: str,
 ) -> list[ClassMatches]:
     """The matches of `gaufuse_ext.detection_map`, of each class that is annotated."""
-    found = {video: predictions[video] for video in predictions if video in truth}
-    if protocol == "thumos":
-        found = {video: _in_snippets(entry, np.trunc) for video, entry in found.items()}
-        truth = {video: _in_snippets(entry, np.round) for video, entry in truth.items()}
-    index = {video: v for v, video in enumerate(truth)}
-    found_by_class, levels = _by_class(dict(found)), np.asarray(thresholds, dtype=np.float64)
+    places = {video: v for v, video in enumerate(truth)}
+    classes = sorted({label for entry in truth.values() for label in entry.labels})
+    found = _flat(predictions, places, classes)
+    instances = _flat(truth, places, classes)
+    levels = np.asarray(thresholds, dtype=np.float64)
+    matches = evaluation.match_detections(found, instances, levels, protocol)
+    hits = matches.instances() >= 0
+    parts = np.split(matches.order, matches.offsets[1:-1])
     return [
-        _match_class(label, found_by_class.get(label, {}), own, index, levels)
-        for label, own in sorted(_by_class(dict(truth)).items())
+        ClassMatches(
+            label,
+            found.video_ids[order],
+            hits[order],
+            np.bincount(instances.video_ids[instances.class_ids == c], minlength=len(places)),
+        )
+        for c, (label, order) in enumerate(zip(classes, parts, strict=True))
     ]
 
 
-def _match_class(
-    label: str,
-    found: VideoSegments,
-    truth: VideoSegments,
-    index: dict[str, int],
-    levels: np.ndarray,
-) -> ClassMatches:
-    videos, scores, hits = [np.zeros(0, int)], [np.zeros(0)], [np.zeros((0, len(levels)), bool)]
-    for video, (segments, own_scores) in found.items():
-        order = np.argsort(-own_scores, kind="stable")
-        own_truth = truth[video][0] if video in truth else np.empty((0, 2))
-        hits.append(_match(segment_iou(segments[order], own_truth), levels))
-        scores.append(own_scores[order])
-        videos.append(np.full(len(order), index[video]))
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    instances = np.zeros(len(index), dtype=int)
-    for video, (segments, _) in truth.items():
-        instances[index[video]] = len(segments)
-    return ClassMatches(
-        label, np.concatenate(videos)[order], np.concatenate(hits)[order], instances
-    )
+def _flat(
+    entries: Mapping[str, Segments], places: dict[str, int], classes: list[str]
+) -> FlatSegments:
+    """The segments of those videos and classes, under their places as ids."""
+    index = {label: c for c, label in enumerate(classes)}
+    rows = [
+        (places[video], index[label], *segment, score)
+        for video, entry in entries.items()
+        if video in places
+        for label, segment, score in zip(entry.labels, entry.segments, entry.scores, strict=True)
+        if label in index
+    ]
+    table = np.array(rows, dtype=np.float64).reshape(-1, 5)
+    ids = table[:, :2].astype(np.int32)
+    return FlatSegments(table[:, 2:4], ids[:, 0], ids[:, 1], table[:, 4])
 
 
 def average_precisions(matches: ClassMatches, times: np.ndarray) -> np.ndarray:
