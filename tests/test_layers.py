@@ -91,7 +91,5 @@ def test_production_code_does_not_lean_on_the_reference():
     for path in EXTENSION.rglob("*.py"):
         if "reference" in path.relative_to(EXTENSION).parts:
             continue
-        if path.name == "detection_map.py":  # until its arithmetic is native
-            continue
         named = [name for name in imported(path) if name.startswith("gaufuse_ext.reference")]
         assert not named, f"{path} imports {named}"
