@@ -205,7 +205,7 @@ def test_intervals(files, capsys):
     assert main(["evaluate", *map(str, files), "--bootstrap", "50"]) == 0
     printed = capsys.readouterr().out
     assert "95 % from" in printed
-    assert "percentile intervals of 50 resamples of the videos, seed 0" in printed
+    assert "basic bootstrap intervals of 50 resamples of the videos, seed 0" in printed
     assert "intervals" not in evaluate(capsys, *files)[0]
     assert "bootstrap must be at least 1" in refused(capsys, *files, "--bootstrap", "-1")
 

@@ -1,4 +1,8 @@
-"""Percentile intervals of mAP over videos, by the bootstrap."""
+"""Intervals of mAP over videos, by the bootstrap.
+
+They are basic ones (percentiles reflected at the estimate): a resample has fewer different videos,
+so its mAP tends to be higher, and percentiles as they are lie too high.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import kernel_threads
 from gaufuse_ext._library import _native
+from gaufuse_ext.evaluation.average_precision import average_precision
 from gaufuse_ext.evaluation.match_detections import Matches
 from gaufuse_ext.flat_segments import FlatSegments
 
@@ -24,6 +29,8 @@ class BootstrapMap:
     samples: np.ndarray  # (B, H) mAP of each sample
     per_class: np.ndarray  # (B, C) each class's mean over thresholds; NaN: no instance drawn
     seed: int
+    estimate: np.ndarray  # (H,) mAP of the videos as they are
+    class_estimate: np.ndarray  # (C,) each class's mean over thresholds, of the videos as they are
 
     @property
     def average(self) -> np.ndarray:
@@ -31,20 +38,21 @@ class BootstrapMap:
         return self.samples.mean(axis=1)
 
     def interval(self, confidence: float = 0.95) -> np.ndarray:
-        """(2, H + 1): the ends of the percentile interval of the mAP at each threshold and, last,
-        of the average mAP."""
+        """(2, H + 1): the ends of the interval of the mAP at each threshold and, last, of the
+        average mAP."""
         values = np.concatenate([self.samples, self.average[:, None]], axis=1)
-        return np.nanquantile(values, _ends(confidence), axis=0)
+        return _basic(values, np.append(self.estimate, self.estimate.mean()), confidence)
 
     def class_interval(self, confidence: float = 0.95) -> np.ndarray:
         """(2, C), of each class's mean over thresholds."""
-        return np.nanquantile(self.per_class, _ends(confidence), axis=0)
+        return _basic(self.per_class, self.class_estimate, confidence)
 
 
-def _ends(confidence: float) -> tuple[float, float]:
+def _basic(samples: np.ndarray, estimate: np.ndarray, confidence: float) -> np.ndarray:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence!r}")
-    return (1 - confidence) / 2, (1 + confidence) / 2
+    ends = np.nanquantile(samples, [(1 + confidence) / 2, (1 - confidence) / 2], axis=0)
+    return np.clip(2 * estimate - ends, 0.0, 100.0)
 
 
 def bootstrap_weights(num_videos: int, num_samples: int, seed: int, stream: int = 0) -> np.ndarray:
@@ -96,7 +104,14 @@ def bootstrap_map(
             maps.append((total / present.sum(axis=0)).T)
         classes.append(precision.mean(axis=1).T)
     samples, per_class = np.concatenate(maps), np.concatenate(classes)
-    return BootstrapMap(100.0 * samples, 100.0 * per_class, seed)
+    once = average_precision(matches, instances)
+    return BootstrapMap(
+        100.0 * samples,
+        100.0 * per_class,
+        seed,
+        100.0 * once.mean(axis=0),
+        100.0 * once.mean(axis=1),
+    )
 
 
 def resampled_precision(

@@ -229,7 +229,7 @@ def _print(console: Console, result: gx.DetectionMap, options: argparse.Namespac
     console.print(table)
     if result.bootstrap is not None:
         console.print(
-            f"percentile intervals of {options.bootstrap} resamples of the videos, "
+            f"basic bootstrap intervals of {options.bootstrap} resamples of the videos, "
             f"seed {options.seed}",
             soft_wrap=True,
         )
