@@ -6,12 +6,15 @@
 #include "cpu/check_values.h"
 #include "cpu/parallel.h"
 #include "gaufuse/linpro_group.h"
+#include "gaufuse/linpro_path.h"
 
 namespace gaufuse {
 namespace {
 
 constexpr int64_t kFirstArena = 1 << 16;  // bytes
 constexpr int64_t kMostArena = 1 << 25;   // a component that needs more is left unsolved
+constexpr int64_t kMostPathArena = int64_t{1} << 31;  // the same on its path
+constexpr int64_t kLeastPath = 65;  // instances from which on the path is faster
 
 // Buffers that a thread keeps from group to group.
 struct Scratch {
@@ -19,11 +22,16 @@ struct Scratch {
   std::vector<char> memory;
 
   // Of at least so many bytes; with none where that is too much.
-  Arena lend(int64_t needed) {
-    if (needed > kMostArena) return Arena{nullptr, 0, 0};
+  Arena lend(int64_t needed, int64_t most) {
+    if (needed > most) return Arena{nullptr, 0, 0};
     const size_t bytes = static_cast<size_t>(std::max(needed, kFirstArena));
     if (memory.size() < bytes) memory.resize(bytes);
     return Arena{memory.data(), static_cast<int64_t>(memory.size()), 0};
+  }
+
+  // What a large component took is not kept.
+  void give_back() {
+    if (static_cast<int64_t>(memory.size()) > kMostArena) std::vector<char>().swap(memory);
   }
 };
 
@@ -35,6 +43,20 @@ Status check_group(const LinproLabelsParams<T>& params, int64_t group) {
   GAUFUSE_RETURN_IF_BAD(check_finite("scores", params.scores + first, count, group));
   if (params.weights == nullptr) return Status();
   return check_weights("weights", params.weights + first, count, group);
+}
+
+// Zero, or how many bytes the arena would have to have.
+template <typename T>
+int64_t add_path(LinproGroup<T, OneLane>& sums, const LinproInstance* members, int64_t size,
+                 Arena arena) {
+  LinproComponent component{};
+  component.instances = members;
+  component.count = static_cast<int>(size);
+  component.terms = sums.params.terms;
+  const LinproSolution solution = solve_path_component(component, arena);
+  if (arena.used > arena.size) return arena.used;
+  sums.add_solution(component, solution);
+  return 0;
 }
 
 template <typename T>
@@ -56,13 +78,17 @@ void solve_group(const LinproLabelsParams<T>& params, int64_t group, Scratch& sc
     int64_t end = instances[first].end;
     for (last = first + 1; last < size && instances[last].begin < end; ++last)
       end = std::max(end, instances[last].end);
+    const bool on_path = last - first >= kLeastPath && takes_path(params.terms);
     int64_t needed = 0;
     do {
-      const Arena arena = scratch.lend(needed);
+      const Arena arena = scratch.lend(needed, on_path ? kMostPathArena : kMostArena);
       sums.unsolved = arena.size < needed;
-      needed = sums.unsolved ? 0 : sums.add_component(instances + first, last - first, arena);
+      if (sums.unsolved) break;
+      needed = on_path ? add_path(sums, instances + first, last - first, arena)
+                       : sums.add_component(instances + first, last - first, arena);
     } while (needed > 0);
   }
+  scratch.give_back();
   sums.write();
 }
 

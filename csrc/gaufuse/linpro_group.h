@@ -96,9 +96,14 @@ struct LinproGroup {
       solution = solve_component(lanes, component, arena);
       if (arena.used > arena.size) return arena.used;
     }
+    add_solution(component, solution);
+    return 0;
+  }
+
+  GAUFUSE_HD void add_solution(const LinproComponent& component, const LinproSolution& solution) {
     if (!solution.proved) {
       unsolved = true;
-      return 0;
+      return;
     }
     for (int c = 0; c < component.cells; ++c)
       fill(component.cuts[c], component.cuts[c + 1], component.scores[c]);
@@ -107,9 +112,9 @@ struct LinproGroup {
     relaxed |= component.relaxed;
     if (solution.gap > gap) gap = solution.gap;
     pivots += solution.pivots;
-    for (int64_t i = 0; i < size; ++i) covered |= members[i].row.inside.size() > 0;
+    for (int i = 0; i < component.count; ++i)
+      covered |= component.instances[i].row.inside.size() > 0;
     lanes.sync();
-    return 0;
   }
 
   GAUFUSE_HD void fill(int64_t begin, int64_t end, double score) {
