@@ -6,7 +6,7 @@
 #include "cpu/check_values.h"
 #include "cpu/parallel.h"
 #include "gaufuse/linpro_group.h"
-#include "gaufuse/linpro_path.h"
+#include "gaufuse/linpro_path_solver.h"
 
 namespace gaufuse {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kFirstArena = 1 << 16;  // bytes
 constexpr int64_t kMostArena = 1 << 25;   // a component that needs more is left unsolved
 constexpr int64_t kMostPathArena = int64_t{1} << 31;  // the same on its path
-constexpr int64_t kLeastPath = 65;  // instances from which on the path is faster
+constexpr int64_t kLeastPath = 65;                    // instances from which on the path is faster
 
 // Buffers that a thread keeps from group to group.
 struct Scratch {
@@ -53,7 +53,7 @@ int64_t add_path(LinproGroup<T, OneLane>& sums, const LinproInstance* members, i
   component.instances = members;
   component.count = static_cast<int>(size);
   component.terms = sums.params.terms;
-  const LinproSolution solution = solve_path_component(component, arena);
+  const LinproSolution solution = solve_on_path(component, arena);
   if (arena.used > arena.size) return arena.used;
   sums.add_solution(component, solution);
   return 0;

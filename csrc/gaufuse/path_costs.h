@@ -21,6 +21,8 @@ struct LevelTerm {
   int to;
 };
 
+inline bool is_below(const LevelTerm& term, double at) { return term.at < at; }
+
 // sum of price and of price times `at`, over terms.
 struct TermSum {
   double price;
@@ -49,10 +51,10 @@ struct PathCosts {
   const double* anchors;   // (cells,)
   double anchor_price;
   double sparsity;
-  bool priced;             // false: terms and anchors cost nothing, whatever the lists say
-  LevelTerm* list;         // of blocks of cells, one after the other, each by `at`
-  int64_t* block_begin;    // (cells,) of the cell's block
-  int64_t* block_end;      // (cells,)
+  bool priced;           // false: terms and anchors cost nothing, whatever the lists say
+  LevelTerm* list;       // of blocks of cells, one after the other, each by `at`
+  int64_t* block_begin;  // (cells,) of the cell's block
+  int64_t* block_end;    // (cells,)
   SumTree<TermSum> active;
 };
 
@@ -100,8 +102,10 @@ inline double best_level(const PathCosts& costs, int cell, double push) {
   double best = level(half);
   if (costs.anchor_price > 0.0) {
     const double anchor = costs.anchors[cell];
-    if (best > anchor) best = std::min(best, std::max(anchor, level(half - 0.5 * costs.anchor_price)));
-    else best = std::max(best, std::min(anchor, level(half + 0.5 * costs.anchor_price)));
+    if (best > anchor)
+      best = std::min(best, std::max(anchor, level(half - 0.5 * costs.anchor_price)));
+    else
+      best = std::max(best, std::min(anchor, level(half + 0.5 * costs.anchor_price)));
   }
   return std::clamp(best, 0.0, 1.0);
 }
@@ -109,20 +113,17 @@ inline double best_level(const PathCosts& costs, int cell, double push) {
 // f(x) without the constant that terms and the anchor are worth at zero. In a sweep.
 inline double cost_of_level(const PathCosts& costs, int cell, double x) {
   const LevelTerm* end = costs.terms + costs.count;
-  const int rank = static_cast<int>(
-      std::lower_bound(costs.terms, end, x,
-                       [](const LevelTerm& term, double at) { return term.at < at; }) -
-      costs.terms);
+  const int rank = static_cast<int>(std::lower_bound(costs.terms, end, x, is_below) - costs.terms);
   const TermSum all = costs.active.total();
   const TermSum below = costs.active.sum_before(rank);
-  double cost = costs.sparsity * x + (2.0 * below.price - all.price) * x + all.moment -
-                2.0 * below.moment;
+  double cost =
+      costs.sparsity * x + (2.0 * below.price - all.price) * x + all.moment - 2.0 * below.moment;
   if (costs.anchor_price > 0.0) cost += costs.anchor_price * std::fabs(x - costs.anchors[cell]);
   return cost;
 }
 
 // A cell's slopes at x: left and right of it, infinite outside of [0, 1], and the place of x in the
-// cell's list.
+// cell's list. In a sweep.
 struct LevelSlopes {
   double left;
   double right;
@@ -130,19 +131,22 @@ struct LevelSlopes {
 };
 
 inline LevelSlopes slopes_at(const PathCosts& costs, int cell, double x) {
-  const CellList list = list_of(costs, cell);
-  LevelSlopes slopes{costs.sparsity, costs.sparsity, 0};
-  const auto add = [&](double at, double price) {
-    slopes.left += at < x ? price : -price;
-    slopes.right += at <= x ? price : -price;
-  };
-  for (int i = 0; i < list.size; ++i) {
-    if (list.terms[i].at < x) slopes.position = i + 1;
-    if (list.counts(i)) add(list.terms[i].at, list.terms[i].price);
-  }
-  if (costs.anchor_price > 0.0) add(costs.anchors[cell], costs.anchor_price);
+  const LevelTerm* end = costs.terms + costs.count;
+  const LevelTerm* from = std::lower_bound(costs.terms, end, x, is_below);
+  const LevelTerm* to =
+      std::upper_bound(from, end, x, [](double at, const LevelTerm& term) { return at < term.at; });
+  const double all = costs.active.total().price;
+  const double below = costs.active.sum_before(static_cast<int>(from - costs.terms)).price;
+  const double up_to =
+      to == from ? below : costs.active.sum_before(static_cast<int>(to - costs.terms)).price;
+  LevelSlopes slopes{costs.sparsity + 2.0 * below - all, costs.sparsity + 2.0 * up_to - all, 0};
+  slopes.left += costs.anchors[cell] < x ? costs.anchor_price : -costs.anchor_price;
+  slopes.right += costs.anchors[cell] <= x ? costs.anchor_price : -costs.anchor_price;
   if (x <= 0.0) slopes.left = -INFINITY;
   if (x >= 1.0) slopes.right = INFINITY;
+  const CellList list = list_of(costs, cell);
+  const LevelTerm* place = std::lower_bound(list.terms, list.terms + list.size, x, is_below);
+  slopes.position = static_cast<int>(place - list.terms);
   return slopes;
 }
 

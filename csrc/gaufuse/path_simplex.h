@@ -1,11 +1,13 @@
 // Network simplex on a path, for
 //
-//   min sum_c n_c f_c(x_c) + sum_i phi_i(a_{to_i} - a_{from_i} - target_i),   a_{c+1} - a_c = n_c x_c,
+//   min sum_c n_c f_c(x_c) + sum_i phi_i(a_{to_i} - a_{from_i} - target_i),   a_{c+1} - a_c = n_c
+//   x_c,
 //
 // with the areas a of the nodes 0 .. cells as unknowns, f_c as in path_costs.h, and phi_i(miss) =
-// most_i miss for a positive miss, least_i miss for a negative one, least_i <= 0 <= most_i; infinite
-// ones make constraints. It is the dual of a minimum-cost flow: arc i carries between least_i and
-// most_i, and what arcs carry over a cell, its push, must be minus a slope of f_c at its level.
+// most_i miss for a positive miss, least_i miss for a negative one, least_i <= 0 <= most_i;
+// infinite ones make constraints. It is the dual of a minimum-cost flow: arc i carries between
+// least_i and most_i, and what arcs carry over a cell, its push, must be minus a slope of f_c at
+// its level.
 //
 // A spanning tree's cells stand at knots and its arcs miss nothing: that makes the areas. An arc
 // that misses, or a cell outside of its tree whose level lies beyond its knots, enters: its flow
@@ -49,8 +51,8 @@ struct PathCandidate {
 // What changes between neighbours on the way around.
 struct PathBreak {
   int leg;
-  int order;   // along the way
-  int cell;    // -1: the leg's arc
+  int order;    // along the way
+  int cell;     // -1: the leg's arc
   double jump;  // of the area
 };
 
@@ -63,22 +65,23 @@ struct PathSimplex {
   // (cells,) each; a cell of the tree stands at `low` = `high`, one outside between them
   double* low;
   double* high;
-  double* left;       // slopes left of `low` and right of `high`; in between: both the same
+  double* left;  // slopes left of `low` and right of `high`; in between: both the same
   double* right;
   double* push;
   double* fall_room;  // how far push may grow, and shrink, before the level changes
   double* rise_room;
-  double* moved;      // of a cell, in the pivot at hand: change of its area
-  int* place;         // in the cell's list, of `high`
+  double* moved;  // of a cell, in the pivot at hand: change of its area
+  int* place;     // in the cell's list, of `high`
   // (cells + 1,) the sum of area[v] and offset[v >> kAreaBlock]
   double* area;
   double* offset;
-  int* order;         // (arc_count,) in which arcs are looked at
+  int* order;           // (arc_count,) in which arcs are looked at
   PathCandidate* heap;  // (cells,)
   PathBreak* breaks;    // (cells + 1,)
   int break_count = 0;
   PartWalk walks[2];
   double area_tolerance = 0.0;
+  double tolerance = 0.0;  // of what enters
   int64_t pivots = 0;
 
   explicit PathSimplex(PathCosts& path_costs) : costs(path_costs) {}
@@ -140,7 +143,8 @@ struct PathSimplex {
   void shift_areas(NodeRange range, double by) {
     const int first_block = range.first >> kAreaBlock;
     const int last_block = range.last >> kAreaBlock;
-    const int first_end = first_block == last_block ? range.last + 1 : (first_block + 1) << kAreaBlock;
+    const int first_end =
+        first_block == last_block ? range.last + 1 : (first_block + 1) << kAreaBlock;
     for (int v = range.first; v < first_end; ++v) area[v] += by;
     for (int b = first_block + 1; b < last_block; ++b) offset[b] += by;
     if (first_block != last_block)
@@ -184,7 +188,8 @@ struct PathSimplex {
     const PathArc& arc = arcs[i];
     if (arc.in_tree) return true;
     const double miss = miss_of(i);
-    if (!(std::fabs(miss) > kLevelTolerance * arc.size + area_tolerance)) return true;
+    tolerance = kLevelTolerance * arc.size + area_tolerance;
+    if (!(std::fabs(miss) > tolerance)) return true;
     const double room = miss > 0.0 ? arc.most - arc.flow : arc.flow - arc.least;
     if (!(room > 0.0)) return true;
     changed = true;
@@ -196,7 +201,8 @@ struct PathSimplex {
     const double gain = area_at(c + 1) - area_at(c);
     double miss = gain - sizes[c] * high[c];
     if (miss <= 0.0) miss = std::min(0.0, gain - sizes[c] * low[c]);
-    if (!(std::fabs(miss) > kLevelTolerance * sizes[c] + area_tolerance)) return true;
+    tolerance = kLevelTolerance * sizes[c] + area_tolerance;
+    if (!(std::fabs(miss) > tolerance)) return true;
     changed = true;
     // It comes to stand at the knot that it is beyond.
     const bool above = miss > 0.0;
@@ -255,7 +261,8 @@ struct PathSimplex {
       const int step = tree.legs[l].step;
       const PathArc& other = arcs[step >> 1];
       const bool shrinks = (sign > 0.0) == !(step & 1);
-      const double room = std::max(0.0, shrinks ? other.flow - other.least : other.most - other.flow);
+      const double room =
+          std::max(0.0, shrinks ? other.flow - other.least : other.most - other.flow);
       if (room < most) {
         most = room;
         leaving_leg = l;
@@ -268,8 +275,10 @@ struct PathSimplex {
     const bool leaves = leaving_leg >= 0;
 
     carry_around(sign, most);
-    if (is_cell) push[cell] -= sign * most;
-    else arcs[arc].flow += sign * most;
+    if (is_cell)
+      push[cell] -= sign * most;
+    else
+      arcs[arc].flow += sign * most;
     for (int b = 0; b < break_count; ++b) make_rooms(breaks[b].cell);
     if (leaving_cell >= 0) push[leaving_cell] = -left[leaving_cell];
 
@@ -294,8 +303,10 @@ struct PathSimplex {
     move_areas(from, leaving_cell);
     if (!leaves) return true;
     swap_edges(arc, cell, leaving_leg, leaving_cell);
-    if (is_cell) make_rooms(cell);
-    else arcs[arc].in_tree = true;
+    if (is_cell)
+      make_rooms(cell);
+    else
+      arcs[arc].in_tree = true;
     return true;
   }
 
@@ -334,10 +345,10 @@ struct PathSimplex {
       const int c = next.cell;
       const bool forward = tree.legs[next.leg].from < tree.legs[next.leg].to;
       const bool falls = (sign > 0.0) == forward;
-      const Knot knot = falls ? knot_below(costs, c, low[c], place[c])
-                              : knot_above(costs, c, high[c], place[c]);
+      const Knot knot =
+          falls ? knot_below(costs, c, low[c], place[c]) : knot_above(costs, c, high[c], place[c]);
       const double way = sizes[c] * (falls ? low[c] - knot.at : knot.at - high[c]);
-      if (!(way < rest)) {
+      if (!(way < rest - tolerance)) {
         most = next.at;
         leaving_leg = next.leg;
         leaving_cell = c;
@@ -385,7 +396,8 @@ struct PathSimplex {
         fall_room[c] = std::max(0.0, fall_room[c] - by);
         rise_room[c] = std::max(0.0, rise_room[c] + by);
       }
-      if (leg.step != kNoStep) arcs[leg.step >> 1].flow -= leg.step & 1 ? -sign * most : sign * most;
+      if (leg.step != kNoStep)
+        arcs[leg.step >> 1].flow -= leg.step & 1 ? -sign * most : sign * most;
     }
   }
 
@@ -421,8 +433,10 @@ struct PathSimplex {
     int side = 0;
     for (; !walks[side].done(); side ^= 1) walks[side].advance(tree);
     double jump = side == 0 ? -total : 0.0;  // of the part at hand
-    if (side == 0) shift_part(walks[0], jump);
-    else shift_part(walks[1], total);
+    if (side == 0)
+      shift_part(walks[0], jump);
+    else
+      shift_part(walks[1], total);
     for (int b = 0; b + 1 < break_count; ++b) {
       jump += breaks[b].jump;
       walks[0].start(tree, beyond(breaks[b]));
@@ -457,8 +471,7 @@ struct PathSimplex {
       for (int l = leaving_leg; l > 0; --l)
         tree.parent[tree.first_of(legs[l].from)] = reversed(legs[l - 1].step);
     } else {
-      for (int l = first_lost; l < last; ++l)
-        tree.parent[tree.first_of(legs[l].to)] = legs[l].step;
+      for (int l = first_lost; l < last; ++l) tree.parent[tree.first_of(legs[l].to)] = legs[l].step;
     }
     const int from_run = tree.first_of(legs[0].from);
     const int to_run = tree.first_of(legs[last].to);

@@ -30,17 +30,17 @@ constexpr int kNoStep = -1;
 
 struct PathTree {
   int cells;
-  IndexSet cuts;   // cells that are not edges
-  IndexSet hubs;   // nodes of arcs that are
-  int* nodes;      // (2 * arcs,) where a step begins: nodes[2 i], and where it ends: nodes[2 i + 1]
-  int* head;       // (cells + 1,) a step that begins at the node
-  int* next;       // (2 * arcs,) another one
-  int* parent;     // (cells + 1,) of a run: its step towards the root
-  int* mark;       // (cells + 1,) of a run
+  IndexSet cuts;  // cells that are not edges
+  IndexSet hubs;  // nodes of arcs that are
+  int* nodes;     // (2 * arcs,) where a step begins: nodes[2 i], and where it ends: nodes[2 i + 1]
+  int* head;      // (cells + 1,) a step that begins at the node
+  int* next;      // (2 * arcs,) another one
+  int* parent;    // (cells + 1,) of a run: its step towards the root
+  int* mark;      // (cells + 1,) of a run
   int marks = 0;
-  PathLeg* legs;   // (cells + 1,) what find_way() found
+  PathLeg* legs;  // (cells + 1,) what find_way() found
   int leg_count = 0;
-  int* up;         // (2, cells + 1) scratch
+  int* up;  // (2, cells + 1) scratch
 
   bool lay_out(Arena& arena, int cell_count, int arcs) {
     cells = cell_count;
