@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaufuse_ext.linpro.cells import Component
-from gaufuse_ext.linpro.program import Infeasible, Optimum, Program
+from gaufuse_ext.linpro.program import Entries, Infeasible, Optimum, Program
 from gaufuse_ext.linpro.terms import LinproTerms
 
 MET = 1e-9  # a residual up to here is none
@@ -65,18 +65,29 @@ class _Columns:
     cell: np.ndarray  # (V,) of each piece
     upper: np.ndarray  # (V,)
     cost: np.ndarray  # (V + 2 P,)
-    pairs: np.ndarray  # (P, C) +1 at the first cell, -1 at the second
+    pairs: np.ndarray  # (P,) the first cell of each
     cells: int
 
-    def matrix(self, rows: np.ndarray) -> np.ndarray:
-        """Rows over cells (R, C) as rows over columns (R, V + 2 P)."""
-        padding = np.zeros((len(rows), 2 * len(self.pairs)))
-        return np.hstack([rows[:, self.cell], padding])
+    def entries(self, rows: np.ndarray, cells: np.ndarray, values: np.ndarray) -> Entries:
+        """Entries over cells as entries over columns: those of a cell's pieces are the cell's."""
+        pieces = np.bincount(self.cell, minlength=self.cells)
+        first = np.cumsum(pieces) - pieces
+        count = pieces[cells]
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        columns = np.repeat(first[cells], count) + within
+        return Entries(np.repeat(rows, count), columns, np.repeat(values, count))
 
-    def pair_rows(self) -> np.ndarray:
+    def pair_entries(self, first_row: int) -> Entries:
         """(P, V + 2 P): difference + rise - fall = 0."""
-        size = np.eye(len(self.pairs))
-        return np.hstack([self.pairs[:, self.cell], size, -size])
+        pairs, one = np.arange(len(self.pairs)), np.ones(len(self.pairs))
+        rows = first_row + pairs
+        rises = len(self.cell) + pairs
+        return (
+            self.entries(rows, self.pairs, one)
+            .and_also(*self.entries(rows, self.pairs + 1, -one))
+            .and_also(rows, rises, one)
+            .and_also(rows, len(self.pairs) + rises, -one)
+        )
 
     def scores(self, point: np.ndarray) -> np.ndarray:
         pieces = point[: len(self.cell)]
@@ -86,11 +97,12 @@ class _Columns:
 def _columns(component: Component, terms: LinproTerms) -> _Columns:
     cells, uppers, slopes = [], [], []
     uniformity = terms.uniformity_prices(component)
+    targets, anchors = component.targets, component.anchors
     for cell, length in enumerate(component.lengths):
         covering = component.inside[:, cell]
-        breaks, prices = component.targets[covering], uniformity[covering]
+        breaks, prices = targets[covering], uniformity[covering]
         if covering.any():
-            breaks = np.append(breaks, component.anchors[cell].clip(-1.0, 2.0))
+            breaks = np.append(breaks, anchors[cell].clip(-1.0, 2.0))
             prices = np.append(prices, terms.anchor)
         order = np.argsort(breaks, kind="stable")
         knots = np.concatenate([[0.0], breaks[order].clip(0.0, 1.0), [1.0]])
@@ -101,14 +113,11 @@ def _columns(component: Component, terms: LinproTerms) -> _Columns:
     both = component.inside[:, 1:] & component.inside[:, :-1]
     prices = terms.variation * (component.weights @ both)
     first = np.flatnonzero(prices)
-    pairs = np.zeros((len(first), len(component.lengths)))
-    pairs[np.arange(len(first)), first] = 1.0
-    pairs[np.arange(len(first)), first + 1] = -1.0
     return _Columns(
         np.concatenate(cells),
         np.concatenate(uppers),
         np.concatenate([*slopes, prices[first], prices[first]]),
-        pairs,
+        first,
         len(component.lengths),
     )
 
@@ -116,11 +125,14 @@ def _columns(component: Component, terms: LinproTerms) -> _Columns:
 def _exact(component: Component, columns: _Columns) -> Program:
     targets, pairs = component.targets, len(columns.pairs)
     right = np.concatenate([targets, np.zeros(pairs)])
+    amounts = component.rows * component.lengths
+    rows, cells = np.nonzero(amounts)
+    entries = columns.entries(rows, cells, amounts[rows, cells])
     return Program(
         cost=columns.cost,
         lower=np.zeros(len(columns.cost)),
         upper=np.concatenate([columns.upper, np.full(2 * pairs, np.inf)]),
-        matrix=np.vstack([columns.matrix(component.rows * component.lengths), columns.pair_rows()]),
+        matrix=entries.and_also(*columns.pair_entries(len(targets))),
         row_lower=right,
         row_upper=right,
     )
@@ -128,12 +140,13 @@ def _exact(component: Component, columns: _Columns) -> Program:
 
 def _with_amounts(exact: Program, amounts: int, cost: np.ndarray) -> Program:
     """The same with the amounts below and above each of the first rows' right sides."""
-    size = np.eye(len(exact.matrix), amounts)
+    rows, one = np.arange(amounts), np.ones(amounts)
+    below = len(exact.cost) + rows
     return Program(
         cost=cost,
         lower=np.zeros(len(cost)),
         upper=np.concatenate([exact.upper, np.full(2 * amounts, np.inf)]),
-        matrix=np.hstack([exact.matrix, size, -size]),
+        matrix=exact.matrix.and_also(rows, below, one).and_also(rows, amounts + below, -one),
         row_lower=exact.row_lower,
         row_upper=exact.row_upper,
     )

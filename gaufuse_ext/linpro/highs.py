@@ -103,7 +103,7 @@ def _solver() -> highspy.Highs:
 
 def _model(program: Program) -> highspy.HighsLp:
     model = highspy.HighsLp()
-    rows, columns = program.matrix.shape
+    rows, columns = len(program.row_lower), len(program.cost)
     model.num_col_ = columns
     model.num_row_ = rows
     model.col_cost_ = program.cost
@@ -111,9 +111,11 @@ def _model(program: Program) -> highspy.HighsLp:
     model.col_upper_ = program.upper
     model.row_lower_ = program.row_lower
     model.row_upper_ = program.row_upper
-    nonzero = program.matrix.T != 0
+    entries = program.matrix
+    order = np.lexsort((entries.rows, entries.columns))
+    counts = np.bincount(entries.columns, minlength=columns)
     model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_ = np.concatenate([[0], np.cumsum(nonzero.sum(axis=1))]).astype(np.int32)
-    model.a_matrix_.index_ = np.nonzero(nonzero)[1].astype(np.int32)
-    model.a_matrix_.value_ = program.matrix.T[nonzero]
+    model.a_matrix_.start_ = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    model.a_matrix_.index_ = entries.rows[order].astype(np.int32)
+    model.a_matrix_.value_ = entries.values[order]
     return model

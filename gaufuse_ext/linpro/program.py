@@ -1,4 +1,4 @@
-"""A bounded linear program with dense rows, as the solvers take it."""
+"""A bounded linear program with sparse rows, as the solvers take it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Entries(NamedTuple):
+    """What of a matrix is not zero, in any order; no place twice."""
+
+    rows: np.ndarray  # (Z,) int
+    columns: np.ndarray  # (Z,) int
+    values: np.ndarray  # (Z,)
+
+    def and_also(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Entries:
+        parts = zip(self, (rows, columns, values), strict=True)
+        return Entries(*(np.concatenate(pair) for pair in parts))
+
+
 @dataclass(frozen=True)
 class Program:
     """min cost @ v  s.t.  row_lower <= matrix @ v <= row_upper,  lower <= v <= upper."""
@@ -15,7 +27,7 @@ class Program:
     cost: np.ndarray  # (V,)
     lower: np.ndarray  # (V,)
     upper: np.ndarray  # (V,)
-    matrix: np.ndarray  # (R, V)
+    matrix: Entries  # (R, V)
     row_lower: np.ndarray  # (R,)
     row_upper: np.ndarray  # (R,)
 
