@@ -117,10 +117,11 @@ def test_objective_is_that_of_the_labels():
 def test_too_many_instances_go_to_highs():
     segments = torch.tensor([[0.0, 40.0 + i] for i in range(65)], dtype=torch.float64)
     scores = torch.linspace(0.1, 0.9, 65, dtype=torch.float64)
-    r = gx.linpro_labels(segments, scores, 200)
-    assert r.backend == "highs"
-    with pytest.raises(RuntimeError, match="cannot solve group 0"):
-        gx.linpro_labels(segments, scores, 200, backend="native")
+    for way in ({"rows": "contrast_mean"}, {"variation_weight": 0.1}, {"formulation": "released"}):
+        r = gx.linpro_labels(segments, scores, 200, **way)
+        assert r.backend == "highs"
+        with pytest.raises(RuntimeError, match="cannot solve group 0"):
+            gx.linpro_labels(segments, scores, 200, backend="native", **way)
 
 
 def test_what_cannot_be_met_is_relaxed_and_proved():

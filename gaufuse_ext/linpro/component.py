@@ -94,8 +94,12 @@ class _Columns:
         return np.bincount(self.cell, weights=pieces, minlength=self.cells).clip(0.0, 1.0)
 
 
-def _columns(component: Component, terms: LinproTerms) -> _Columns:
-    cells, uppers, slopes = [], [], []
+def cell_pieces(
+    component: Component, terms: LinproTerms
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What cells pay in their own x, piece by piece from 0 to 1: the cell of each piece, its width,
+    its slope (times the cell's length), all (V,)."""
+    cells, widths, slopes = [], [], []
     uniformity = terms.uniformity_prices(component)
     targets, anchors = component.targets, component.anchors
     for cell, length in enumerate(component.lengths):
@@ -108,15 +112,20 @@ def _columns(component: Component, terms: LinproTerms) -> _Columns:
         knots = np.concatenate([[0.0], breaks[order].clip(0.0, 1.0), [1.0]])
         slope = np.concatenate([[0.0], np.cumsum(2.0 * prices[order])]) - prices.sum()
         slopes.append((slope + terms.sparsity) * length)
-        uppers.append(np.diff(knots))
+        widths.append(np.diff(knots))
         cells.append(np.full(len(slope), cell))
+    return np.concatenate(cells), np.concatenate(widths), np.concatenate(slopes)
+
+
+def _columns(component: Component, terms: LinproTerms) -> _Columns:
+    cell, widths, slopes = cell_pieces(component, terms)
     both = component.inside[:, 1:] & component.inside[:, :-1]
     prices = terms.variation * (component.weights @ both)
     first = np.flatnonzero(prices)
     return _Columns(
-        np.concatenate(cells),
-        np.concatenate(uppers),
-        np.concatenate([*slopes, prices[first], prices[first]]),
+        cell,
+        widths,
+        np.concatenate([slopes, prices[first], prices[first]]),
         first,
         len(component.lengths),
     )
