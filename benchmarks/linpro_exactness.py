@@ -6,6 +6,13 @@ snippet, up to --most instances), every formulation, prices, rows, constraint an
 HiGHS gets the program over snippets: no cells, no components, no closed forms.
 
   python benchmarks/linpro_exactness.py --groups 100000 --processes 2 --json exactness.json
+
+With --copies N each instance is there N times, a share of its weight each: the same program, as a
+component of many instances, which takes the path (csrc/gaufuse/linpro_path.h) wherever it can.
+
+With --large, instead, how fast components of so many instances are, beside HiGHS on the same cells:
+
+  python benchmarks/linpro_exactness.py --large 100 1000 10000 --highs-up-to 3000
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,6 +33,8 @@ from gaufuse.utils.files import write_json
 from gaufuse_ext.linpro import highs
 from gaufuse_ext.linpro.cells import Component
 from gaufuse_ext.linpro.component import objective, residual, solve_component
+from gaufuse_ext.linpro.group import Solution, solve_group
+from gaufuse_ext.linpro.program import Optimum, Program
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.reference.interval_membership import interval_membership
 
@@ -96,19 +106,20 @@ def unreduced(segments: np.ndarray, q: np.ndarray, w: np.ndarray, terms: LinproT
 def terms_of(options: dict) -> LinproTerms:
     if options.get("formulation") == "released":
         return RELEASED
+    weights = {"confidence": 0.08, "uniformity": 0.04, "anchor": 1.0, "variation": 0.0}
+    weights["sparsity"] = 1e-3
     return LinproTerms(
-        *(options[f"{name}_weight"] for name in
-          ("confidence", "uniformity", "anchor", "variation", "sparsity")),
-        per_snippet=options["prices"] == "snippet",
-        hard=options["constraint"] == "hard",
-        rows=options["rows"],
+        *(options.get(f"{name}_weight", weight) for name, weight in weights.items()),
+        per_snippet=options.get("prices", "snippet") == "snippet",
+        hard=options.get("constraint") == "hard",
+        rows=options.get("rows", "mean"),
         all_instances=False,
     )  # fmt: skip
 
 
-def compare(job: tuple[int, dict, int]) -> dict:
+def compare(job: tuple[int, dict, int, int]) -> dict:
     """One batch: the worst differences and what the native solver left."""
-    seed, options, most = job
+    seed, options, most, copies = job
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 9, BATCH)
@@ -121,8 +132,9 @@ def compare(job: tuple[int, dict, int]) -> dict:
     if options.get("formulation") == "released":
         weights[:] = 1.0
     found = gx.linpro_labels(
-        *map(torch.from_numpy, (segments, scores)), SNIPPETS, counts.tolist(),
-        weights=torch.from_numpy(weights), **options,
+        *(torch.from_numpy(np.repeat(x, copies, axis=1)) for x in (segments, scores)), SNIPPETS,
+        (copies * counts).tolist(),
+        weights=torch.from_numpy(np.repeat(weights / copies, copies, axis=1)), **options,
     )  # fmt: skip
     terms = terms_of(options)
     worst = {"objective": 0.0, "residual": 0.0, "gap": 0.0, "seed": seed, "group": -1}
@@ -150,20 +162,109 @@ def compare(job: tuple[int, dict, int]) -> dict:
     }
 
 
+LARGE_KINDS = {  # (K, rng) -> starts, ends
+    "as after soft-NMS": lambda size, rng: (
+        starts := np.sort(rng.integers(0, size, size)),
+        starts + rng.integers(2, 20, size),
+    ),
+    "crossing, 50 deep": lambda size, rng: (
+        starts := rng.integers(0, 3 * size, size),
+        starts + rng.integers(1, 300, size),
+    ),
+    "nested in 30 levels": lambda size, rng: (
+        starts := 64 * rng.integers(0, max(1, size // 30), size) + rng.integers(0, 32, size),
+        starts + rng.integers(1, 33, size),
+    ),
+}
+LARGE_WAYS = {
+    "default": {},
+    "a = b = 1, c = 0": {
+        "confidence_weight": 1.0, "uniformity_weight": 1.0, "anchor_weight": 0.0,
+    },
+    "per instance": {
+        "prices": "instance", "confidence_weight": 1.0, "uniformity_weight": 0.1,
+        "anchor_weight": 0.0,
+    },
+    "hard": {"constraint": "hard"},
+}  # fmt: skip
+
+
+def time_large(sizes: list[int], highs_up_to: int, console: Console) -> list[dict]:
+    """Processor time of one component, one thread, the least of several runs. HiGHS is timed alone,
+    without the making of its program."""
+    torch.set_num_threads(1)
+    rows = []
+    for size in sizes:
+        for kind, draw in LARGE_KINDS.items():
+            rng = np.random.default_rng(size)
+            starts, ends = draw(size, rng)
+            starts[0], ends[0] = starts.min(), ends.max()  # one component
+            segments = torch.from_numpy(np.stack([starts, ends], axis=1).astype(np.float64))
+            q, snippets = torch.from_numpy(rng.random(size)), int(ends.max())
+            for way, options in LARGE_WAYS.items():
+                times = []
+                for _ in range(5 if size < 5000 else 3):
+                    since = time.process_time()
+                    found = gx.linpro_labels(segments, q, snippets, backend="native", **options)
+                    times.append(time.process_time() - since)
+                row = {"instances": size, "kind": kind, "way": way, "ms": 1e3 * min(times)}
+                row |= {"gap": found.gap.item(), "pivots": found.pivots.item()}
+                if size <= highs_up_to:
+                    row |= beside_highs(segments, q, snippets, options, found)
+                    row["ratio"] = row["highs_ms"] / row["ms"]
+                rows.append(row)
+                beside = ""
+                if "ratio" in row:
+                    beside = f"{row['ratio']:,.0f} x HiGHS ({row['highs_ms']:,.1f} ms), "
+                    beside += f"objectives differ by {row['difference']:.0e}"
+                console.print(
+                    f"{size:>6,} {kind:<20} {way:<17} {row['ms']:8.2f} ms  gap {row['gap']:.0e}  "
+                    f"{row['pivots']:>6,} pivots  {beside}",
+                    soft_wrap=True,
+                )
+    return rows
+
+
+def beside_highs(segments, q, snippets: int, options: dict, found: gx.LinproLabels) -> dict:
+    spent = [0.0]
+
+    def timed(program: Program) -> Optimum:
+        since = time.thread_time()
+        optimum = highs.solve(program)
+        spent[0] += time.thread_time() - since
+        return optimum
+
+    def solve(_: int) -> Solution:
+        weights = np.ones(len(q))
+        return solve_group(segments.numpy(), q.numpy(), weights, snippets, terms_of(options), timed)
+
+    (theirs,) = highs.map_on_own_threads(solve, [0], 1)
+    difference = abs(found.objective.item() - theirs.objective) / max(1.0, abs(theirs.objective))
+    return {"highs_ms": 1e3 * spent[0], "difference": difference}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--groups", type=int, default=10_000)
     parser.add_argument("--most", type=int, default=64, help="instances in the largest groups")
+    parser.add_argument("--copies", type=int, default=1, help="of each instance")
+    parser.add_argument("--large", type=int, nargs="+", metavar="INSTANCES")
+    parser.add_argument("--highs-up-to", type=int, default=1000, metavar="INSTANCES")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
+    console, results = Console(), []
+    if options.large:
+        rows = time_large(options.large, options.highs_up_to, console)
+        if options.json:
+            write_json(options.json, {"components": rows})
+        return
     batches = max(1, round(options.groups / BATCH))
     jobs = [
-        (options.seed * 1_000_003 + i, chosen, options.most)
+        (options.seed * 1_000_003 + i, chosen, options.most, options.copies)
         for i, chosen in zip(range(batches), options_by_turns(), strict=False)
     ]
-    console, results = Console(), []
     with (
         multiprocessing.get_context("spawn").Pool(options.processes) as pool,
         ProgressLine(console, "batches", batches) as line,

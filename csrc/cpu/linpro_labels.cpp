@@ -14,7 +14,6 @@ namespace {
 constexpr int64_t kFirstArena = 1 << 16;  // bytes
 constexpr int64_t kMostArena = 1 << 25;   // a component that needs more is left unsolved
 constexpr int64_t kMostPathArena = int64_t{1} << 31;  // the same on its path
-constexpr int64_t kLeastPath = 65;                    // instances from which on the path is faster
 
 // Buffers that a thread keeps from group to group.
 struct Scratch {
@@ -78,7 +77,7 @@ void solve_group(const LinproLabelsParams<T>& params, int64_t group, Scratch& sc
     int64_t end = instances[first].end;
     for (last = first + 1; last < size && instances[last].begin < end; ++last)
       end = std::max(end, instances[last].end);
-    const bool on_path = last - first >= kLeastPath && takes_path(params.terms);
+    const bool on_path = last - first > kMostLinproInstances && takes_path(params.terms);
     int64_t needed = 0;
     do {
       const Arena arena = scratch.lend(needed, on_path ? kMostPathArena : kMostArena);

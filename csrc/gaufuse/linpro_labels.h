@@ -3,14 +3,17 @@
 // Contract
 // - Programs and terms as in gaufuse_ext/ops/linpro_labels.py. The time axis is cut into cells,
 //   instances into connected components (see gaufuse_ext/linpro/cells.py: the reduction is exact);
-//   a component of one instance has a closed form, the others go through a bounded simplex.
+//   a component of one instance has a closed form, the others go through a bounded simplex, on the
+//   CPU those of more than kMostLinproInstances through one on the path of their cells where they
+//   are one (linpro_path.h).
 // - Instances of weight zero are left out; with `uniform` also those that cover no snippet.
 // - Hard constraints that cannot be met are relaxed: least weighted l1 residual first, the rest of
 //   the objective second, at that residual.
 // - Closed forms are exact; each other solution is proved: a bound from its dual, computed anew
 //   from the component's own data, must lie within kLinproGap of the objective (relative, or
 //   absolute below the component's unit of prices); of a relaxed one both the residual and the
-//   objective are proved. A group with a component that is not proved, or that is too large for
+//   objective are proved (on a path, the objective among the labels that keep what the duals of the
+//   residual fix). A group with a component that is not proved, or that is too large for
 //   this solver, gets the status `unsolved` and no labels: the caller hands it to a general solver.
 // - Labels lie in [0, 1], zero outside of instances and rings. Deterministic.
 #pragma once
@@ -32,7 +35,7 @@ enum class LinproStatus : int64_t {
 };
 
 constexpr double kLinproGap = 1e-9;
-constexpr int64_t kMostLinproInstances = 64;  // of a component
+constexpr int64_t kMostLinproInstances = 64;  // of a component that is no path
 
 // What a program asks for. `released` is: rows = contrast, hard, sparsity = 1, all else zero.
 struct LinproTerms {

@@ -1,8 +1,8 @@
 """A proof that a component's labels are optimal, which trusts no solver (method section 4).
 
-Any duals y of the confidences, |y_i| <= a_i, bound the objective from below: a_i |r| >= y_i r for the
-miss r = (M x)_i - q_i, and with the misses linear every cell is on its own. Here they are found from
-the labels alone: where a confidence is missed, y_i must be a_i or -a_i; where it is met, it is
+Any duals y of the confidences, |y_i| <= a_i, bound the objective from below: a_i |r| >= y_i r for
+the miss r = (M x)_i - q_i, and with the misses linear every cell is on its own. Here they are found
+from the labels alone: where a confidence is missed, y_i must be a_i or -a_i; where it is met, it is
 whatever makes the labels of the cells their best ones.
 """
 
@@ -21,8 +21,10 @@ MET = 1e-9  # a miss up to here is none, and so is a way to a knot
 
 
 class Certificate(NamedTuple):
-    objective: float  # of the labels
-    bound: float  # no labels are below
+    """The labels' objective, and what no labels are below."""
+
+    objective: float
+    bound: float
 
     @property
     def gap(self) -> float:

@@ -16,6 +16,7 @@ class Entries(NamedTuple):
     values: np.ndarray  # (Z,)
 
     def and_also(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Entries:
+        """With further ones."""
         parts = zip(self, (rows, columns, values), strict=True)
         return Entries(*(np.concatenate(pair) for pair in parts))
 

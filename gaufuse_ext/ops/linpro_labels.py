@@ -207,13 +207,13 @@ def linpro_labels(
         scores: (G, N) or (N,) confidences q, same dtype and device.
         num_snippets: T.
         counts: (G,) valid instances of each group; all N by default.
-        backend: "native", our own simplex for components of up to 64 instances: every result is
-            exact, by a closed form or proved by its dual to a gap of 1e-9. "highs", the general
-            solver. "auto": native, and HiGHS for the groups that it leaves (too large, not
-            proved). On CUDA the native solver takes components of up to about 30 instances (64
-            where few of them overlap), "native" never waits for the device (`status` says
-            "unsolved" where it left a group), and "auto" waits once, to see which groups HiGHS
-            must solve.
+        backend: "native", our own simplex, for components of up to 64 instances, and of any size
+            with mean rows and no variation: every result is exact, by a closed form or proved by
+            its dual to a gap of 1e-9. "highs", the general solver. "auto": native, and HiGHS for
+            the groups that it leaves (too large, not proved). On CUDA the native solver takes
+            components of up to about 30 instances (64 where few of them overlap), "native" never
+            waits for the device (`status` says "unsolved" where it left a group), and "auto" waits
+            once, to see which groups HiGHS must solve.
         rows: of M: "mean", or "contrast_mean" to subtract the ring's mean.
         weights: w, as scores, in [0, 1e100] (an instance of weight zero is left out; where
             constraints are relaxed, with "released" too, none counts less than 1e-6 of the
