@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,11 +42,13 @@ class Segments:
 
 @dataclass(frozen=True)
 class VideoAnnotation(Segments):
+    """Ground truth of one video; None where the source does not say."""
+
     subset: str | None = None
     duration: float | None = None  # seconds
 
 
-Source = str | Path | Mapping
+Source = str | Path | Mapping[str, Any]
 AnySegments = TypeVar("AnySegments", bound=Segments)
 
 
@@ -68,7 +70,9 @@ def predictions_of(path: str | Path, data: bytes, labelled: bool = True) -> dict
     return parse_predictions(str(path), table, labelled)
 
 
-def parse_predictions(name: str, table: Mapping, labelled: bool = True) -> dict[str, Segments]:
+def parse_predictions(
+    name: str, table: Mapping[str, Any], labelled: bool = True
+) -> dict[str, Segments]:
     """Entries by video, however they were read; `name` says where they are from.
 
     Raises:
@@ -92,7 +96,7 @@ def load_ground_truth(source: Source, subset: str | None = None) -> dict[str, Vi
     return videos if subset is None else choose_subset(videos, subset, name)
 
 
-def parse_ground_truth(table: Mapping, name: str) -> dict[str, VideoAnnotation]:
+def parse_ground_truth(table: Mapping[str, Any], name: str) -> dict[str, VideoAnnotation]:
     """Entries by video, however they were read, so that all are checked alike; `name` says where
     they are from.
 
@@ -185,28 +189,27 @@ def read_packed(path: str | Path) -> bytes:
     return data
 
 
-def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:
+def _open(source: Source, what: str, key: str) -> tuple[str, Mapping[str, Any]]:
     if isinstance(source, Mapping):
-        name, data = what, source
-    elif not isinstance(source, (str, os.PathLike)):
+        return what, _table(what, source, key)
+    if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"{what} must be a path or parsed JSON, got {source!r} ({type(source).__name__})"
         )
-    else:
-        name, data = str(source), read_json(source)
-    return name, _table(name, data, key)
+    return str(source), _table(str(source), read_json(source), key)
 
 
-def _table(name: str, data: object, key: str) -> Mapping:
-    table = data.get(key, data) if isinstance(data, Mapping) else None
-    if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
-        raise ValueError(
-            f'{name} has "{OTHER_KEY[key]}", not "{key}": were predictions and ground truth taken '
-            "for each other?"
-        )
-    if not isinstance(table, Mapping):
-        raise ValueError(f'{name} must be an object with "{key}", a table of videos')
-    return table
+def _table(name: str, data: object, key: str) -> Mapping[str, Any]:
+    if isinstance(data, Mapping):
+        table = data.get(key, data)
+        if table is data and isinstance(data.get(OTHER_KEY[key]), Mapping):
+            raise ValueError(
+                f'{name} has "{OTHER_KEY[key]}", not "{key}": were predictions and ground truth '
+                "taken for each other?"
+            )
+        if isinstance(table, Mapping):
+            return table
+    raise ValueError(f'{name} must be an object with "{key}", a table of videos')
 
 
 def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
@@ -228,7 +231,7 @@ def _parse_video(name: str, video: str, entry: object) -> VideoAnnotation:
     )
 
 
-def _check_some_have_annotations(name: str, table: Mapping) -> None:
+def _check_some_have_annotations(name: str, table: Mapping[str, Any]) -> None:
     known = ("annotations", "actions")
     entries = [entry for entry in table.values() if isinstance(entry, Mapping)]
     if entries and not any(key in entry for entry in entries for key in known):
@@ -238,11 +241,12 @@ def _check_some_have_annotations(name: str, table: Mapping) -> None:
         )
 
 
-def _annotations_of(name: str, video: str, entry: Mapping) -> list:
+def _annotations_of(name: str, video: str, entry: Mapping[str, Any]) -> list[Any]:
     """An entry without any is an unlabelled video's; one with lists under other names is of a
     layout that we do not know, and its video not free of actions."""
     if "annotations" in entry:
-        return entry["annotations"]
+        annotations: list[Any] = entry["annotations"]
+        return annotations
     if "actions" in entry:
         return actions_as_annotations(name, video, entry["actions"])
     if any(isinstance(value, (list, Mapping)) for value in entry.values()):
@@ -253,20 +257,19 @@ def _annotations_of(name: str, video: str, entry: Mapping) -> list:
     return []
 
 
-def actions_as_annotations(name: str, video: str, actions: object) -> list[dict]:
+def actions_as_annotations(name: str, video: str, actions: object) -> list[dict[str, Any]]:
     """Charades' [[class, start, end], ...] as a list of {"segment", "label"}.
 
     Raises:
         ValueError: it is no such list.
     """
-    fits = isinstance(actions, list) and all(
+    if not isinstance(actions, list) or not all(
         isinstance(action, (list, tuple))
         and len(action) == 3
         and isinstance(action[0], (str, int))
         and not isinstance(action[0], bool)
         for action in actions
-    )
-    if not fits:
+    ):
         raise ValueError(
             f'{name}: video {video!r}: "actions" must be a list of [class, start, end], the class '
             "a name or a number"
@@ -334,13 +337,13 @@ def label_text(where: str, value: object) -> str:
     """
     if isinstance(value, str) and value.strip():
         return value
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    if number and not isinstance(value, bool) and float(value).is_integer():
-        return str(int(value))
+    number = value if isinstance(value, (int, float, np.integer, np.floating)) else None
+    if number is not None and not isinstance(value, bool) and float(number).is_integer():
+        return str(int(number))
     raise ValueError(f"{where}: label must be a class's name or id, got {value!r}")
 
 
-def _number(name: str, video: str, what: str, value: object) -> float:
+def _number(name: str, video: str, what: str, value: Any) -> float:
     try:
         # Python takes true for 1 and "1_0" for 10.
         strange = isinstance(value, bool) or (isinstance(value, str) and "_" in value)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gaufuse_ext.annotations import Segments, read_json
+from gaufuse_ext.annotations import AnySegments, Segments, read_json
 from gaufuse_ext.name_templates import mismatch_hint
 from gaufuse_ext.text import lines_of
 
@@ -133,8 +133,8 @@ def _number_text(key: str) -> str:
 
 
 def with_names(
-    entries: Mapping[str, Segments], names: Mapping[str, str], all_of: str | None = None
-) -> dict[str, Segments]:
+    entries: Mapping[str, AnySegments], names: Mapping[str, str], all_of: str | None = None
+) -> dict[str, AnySegments]:
     """The same segments with the names of their class ids; labels that are such names stay.
 
     Args:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 
 from gaufuse_ext.annotations import Segments
 
-Array = np.ndarray | torch.Tensor | Sequence
+Array = np.ndarray | torch.Tensor | Sequence[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,28 @@ class FlatSegments:
     def __len__(self) -> int:
         return len(self.segments)
 
+    @property
+    def names(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Of the videos and of the classes.
+
+        Raises:
+            ValueError: it has none: see `named`.
+        """
+        if self.videos is None or self.classes is None:
+            raise ValueError("the segments are not named: give videos and classes")
+        return self.videos, self.classes
+
+    @property
+    def given_scores(self) -> np.ndarray:
+        """(N,) float64.
+
+        Raises:
+            ValueError: it is ground truth, and has none.
+        """
+        if self.scores is None:
+            raise ValueError("detections have no scores")
+        return self.scores
+
     @classmethod
     def from_videos(cls, videos: Mapping[str, Segments]) -> FlatSegments:
         """Of checked segments by video, in their order; classes in the order of their first."""
@@ -126,8 +149,9 @@ class FlatSegments:
     def counts_by_class(self) -> dict[str, int]:
         """How many segments there are of each class that has any."""
         named = self.named()
-        counts = np.bincount(named.class_ids, minlength=len(named.classes)).tolist()
-        return {name: count for name, count in zip(named.classes, counts, strict=True) if count}
+        _, classes = named.names
+        counts = np.bincount(named.class_ids, minlength=len(classes)).tolist()
+        return {name: count for name, count in zip(classes, counts, strict=True) if count}
 
     def with_classes(self, names: Sequence[str]) -> FlatSegments:
         """The classes renamed, place by place; those of one name become one."""

@@ -1,0 +1,1 @@
+"""How good detections, proposals and video scores are, on flat arrays."""

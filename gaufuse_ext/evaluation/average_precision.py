@@ -57,11 +57,11 @@ def precision_recall(
     """The curve of every class, in the order of their ids."""
     hits = matches.instances() >= 0
     totals = np.bincount(instances.class_ids, minlength=len(matches.offsets) - 1)
-    curves = []
+    scores, curves = detections.given_scores, []
     for c, total in enumerate(totals):
         order = matches.order[matches.offsets[c] : matches.offsets[c + 1]]
         found = np.cumsum(hits[order], axis=0)
         ranks = np.arange(1, len(order) + 1)[:, None]
         recall = found / max(total, 1)
-        curves.append(PrecisionRecall(detections.scores[order], found / ranks, recall))
+        curves.append(PrecisionRecall(scores[order], found / ranks, recall))
     return curves

@@ -30,7 +30,8 @@ class AverageRecall:
     @property
     def average_recall(self) -> np.ndarray:
         """(100,) mean over thresholds (AR)."""
-        return self.recall.mean(axis=0)
+        recall: np.ndarray = self.recall.mean(axis=0)
+        return recall
 
     @property
     def area(self) -> float:
@@ -82,13 +83,14 @@ def average_recall(
         raise ValueError("the ground truth has no annotation")
     if not len(found):
         raise ValueError("there are no proposals")
-    check_videos_in_common(found.videos, truth.videos)
+    (found_videos, _), (true_names, _) = found.names, truth.names
+    check_videos_in_common(found_videos, true_names)
 
     videos = np.unique(truth.video_ids)  # that have instances
-    place_of = np.full(len(truth.videos), -1, dtype=np.int32)
+    place_of = np.full(len(true_names), -1, dtype=np.int32)
     place_of[videos] = np.arange(len(videos))
-    by_name = dict(zip(truth.videos, place_of.tolist(), strict=True))
-    places = np.array([by_name.get(name, -1) for name in found.videos], dtype=np.int32)
+    by_name = dict(zip(true_names, place_of.tolist(), strict=True))
+    places = np.array([by_name.get(name, -1) for name in found_videos], dtype=np.int32)
     video_ids, true_videos = places[found.video_ids], place_of[truth.video_ids]
     ranks = _first_ranks(found, video_ids, truth, true_videos, len(videos), thresholds)
 
@@ -121,7 +123,7 @@ def _first_ranks(
     ranks = np.empty((len(truth), len(thresholds)), dtype=np.int32)
     _native.first_proposals(
         segments=found.segments.ctypes.data,
-        scores=found.scores.ctypes.data,
+        scores=found.given_scores.ctypes.data,
         videos=video_ids.ctypes.data,
         true_segments=truth.segments.ctypes.data,
         true_videos=true_videos.ctypes.data,

@@ -35,7 +35,8 @@ class BootstrapMap:
     @property
     def average(self) -> np.ndarray:
         """(B,) mean over thresholds."""
-        return self.samples.mean(axis=1)
+        average: np.ndarray = self.samples.mean(axis=1)
+        return average
 
     def interval(self, confidence: float = 0.95) -> np.ndarray:
         """(2, H + 1): the ends of the interval of the mAP at each threshold and, last, of the
@@ -52,7 +53,8 @@ def _basic(samples: np.ndarray, estimate: np.ndarray, confidence: float) -> np.n
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence!r}")
     ends = np.nanquantile(samples, [(1 + confidence) / 2, (1 - confidence) / 2], axis=0)
-    return np.clip(2 * estimate - ends, 0.0, 100.0)
+    interval: np.ndarray = np.clip(2 * estimate - ends, 0.0, 100.0)
+    return interval
 
 
 def bootstrap_weights(num_videos: int, num_samples: int, seed: int, stream: int = 0) -> np.ndarray:

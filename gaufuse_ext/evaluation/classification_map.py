@@ -12,6 +12,8 @@ from gaufuse_ext._fork import works_in_forked_child
 
 @dataclass(frozen=True)
 class ClassificationMap:
+    """Average precision of videos ranked by each class's score."""
+
     per_class: np.ndarray  # (C,) average precision in percent; NaN: a class that no video has
 
     @property

@@ -55,7 +55,8 @@ class DetectionMap:
     @property
     def map(self) -> np.ndarray:
         """(H,) mean over classes."""
-        return self.per_class.mean(axis=0)
+        values: np.ndarray = self.per_class.mean(axis=0)
+        return values
 
     @property
     def average_map(self) -> float:
@@ -133,7 +134,8 @@ def detection_map(
     labels = sorted(truth.counts_by_class())
     if not labels:
         raise ValueError("the ground truth has no annotation")
-    check_videos_in_common(found.videos, truth.videos)
+    (found_videos, found_classes), (true_videos, true_classes) = found.names, truth.names
+    check_videos_in_common(found_videos, true_videos)
     strangers = unknown_of_counts(found.counts_by_class(), known | set(classes or ()))
     if strangers and unknown_labels == "error":
         raise ValueError(
@@ -146,26 +148,26 @@ def detection_map(
         i = int(np.argmax(repeated))
         raise ValueError(
             f"predictions have {num_duplicates} duplicates, the first in video "
-            f"{found.videos[found.video_ids[i]]!r}: {found.segments[i].tolist()}, "
-            f"{found.scores[i]} "
+            f"{found_videos[found.video_ids[i]]!r}: {found.segments[i].tolist()}, "
+            f"{found.given_scores[i]} "
             '(duplicates="drop" leaves them out, "keep" counts them)'
         )
 
     # From here on ids of both sides mean the same.
-    video_of = {video: i for i, video in enumerate(truth.videos)}
-    videos = _places(found.videos, video_of)
+    video_of = {video: i for i, video in enumerate(true_videos)}
+    videos = _places(found_videos, video_of)
     strange = videos < 0
     without_truth = int(np.count_nonzero(strange))
     videos[strange] = len(video_of) + np.arange(without_truth)
     class_of = {label: c for c, label in enumerate(labels)}
-    class_ids = _places(found.classes, class_of)[found.class_ids]
+    class_ids = _places(found_classes, class_of)[found.class_ids]
     if without_truth and unknown_videos == "ignore":
         class_ids[strange[found.video_ids]] = -1
         videos[strange] = 0
     if num_duplicates and duplicates == "drop":
         class_ids[repeated] = -1
     instances = replace(
-        truth, class_ids=_places(truth.classes, class_of)[truth.class_ids], classes=labels
+        truth, class_ids=_places(true_classes, class_of)[truth.class_ids], classes=labels
     )
     found = replace(found, video_ids=videos[found.video_ids], videos=None)
     doubtful = NO_SEGMENTS if ambiguous is None else read_ambiguous(ambiguous, video_of)
@@ -238,17 +240,19 @@ def _predicted(
         return _renamed(load_flat_predictions(source), label_map, "predictions")
     if source.scores is None:
         raise ValueError("predictions have no scores")
-    flat = isinstance(ground_truth, FlatSegments)
-    videos, classes = (ground_truth.videos, ground_truth.classes) if flat else (None, None)
-    return _renamed(source.named(videos, classes), label_map, "predictions")
+    named = source.named()
+    if isinstance(ground_truth, FlatSegments):
+        named = source.named(ground_truth.videos, ground_truth.classes)
+    return _renamed(named, label_map, "predictions")
 
 
 def _renamed(
     flat: FlatSegments, label_map: Mapping[str, str] | None, all_of: str | None = None
 ) -> FlatSegments:
-    return (
-        flat if label_map is None else flat.with_classes(names_of(flat.classes, label_map, all_of))
-    )
+    if label_map is None:
+        return flat
+    _, classes = flat.names
+    return flat.with_classes(names_of(classes, label_map, all_of))
 
 
 def _places(names: Sequence[str], place_of: Mapping[str, int]) -> np.ndarray:

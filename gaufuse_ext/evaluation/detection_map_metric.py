@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from gaufuse_ext.annotations import Segments
 from gaufuse_ext.evaluation.detection_map import DetectionMap, check_thresholds, detection_map
 from gaufuse_ext.flat_segments import FlatSegments
 
-Video = Mapping[str, object]
+Video = Mapping[str, Any]
 
 
 class FedVideo(NamedTuple):
+    """What the metric keeps of a video; name: None where it was fed without."""
+
     name: str | None
     predictions: Segments
     ground_truth: Segments
@@ -47,8 +49,8 @@ class DetectionMapMetric:
         protocol: str = "activitynet",
         *,
         classes: Sequence[str] | None = None,
-        process_group: object | None = None,
-        **options: object,
+        process_group: Any = None,
+        **options: Any,
     ) -> None:
         check_thresholds(iou_thresholds, protocol)
         self.iou_thresholds = iou_thresholds
@@ -69,7 +71,8 @@ class DetectionMapMetric:
         ground_truth: Sequence[Video],
         videos: Sequence[str] | None = None,
     ) -> None:
-        """
+        """Feeds a batch.
+
         Args:
             predictions: for each video of the batch {"segments": (N, 2) seconds, "labels": (N,)
                 class ids or names, "scores": (N,)}: tensors of any device, arrays, or lists.
@@ -81,7 +84,9 @@ class DetectionMapMetric:
         Raises:
             TypeError, ValueError: batches of unlike sizes, entries or labels that are none.
         """
-        names = [None] * len(predictions) if videos is None else list(videos)
+        names: Sequence[str | None] = [None] * len(predictions)
+        if videos is not None:
+            names = list(videos)
         if not len(predictions) == len(ground_truth) == len(names):
             raise ValueError(
                 "predictions, ground_truth and videos must have an entry for each video, got "
@@ -104,7 +109,8 @@ class DetectionMapMetric:
         self._add(other._videos)
 
     def compute(self) -> DetectionMap:
-        """
+        """Of everything fed since the last `reset`, by all processes.
+
         Raises:
             ValueError: nothing that it was fed has an annotation; as `detection_map`.
         """
@@ -120,7 +126,8 @@ class DetectionMapMetric:
             {name: video.ground_truth for name, video in zip(names, videos, strict=True)}
         )
         # Classes that are known by their ids alone may all be false.
-        ids = [name for name in found.classes if name.isdigit()] if self.classes is None else []
+        _, found_classes = found.names
+        ids = [name for name in found_classes if name.isdigit()] if self.classes is None else []
         self._computed = detection_map(
             found,
             truth,
@@ -139,7 +146,7 @@ class DetectionMapMetric:
         distributed = torch.distributed
         if not (distributed.is_available() and distributed.is_initialized()):
             return [self._videos]
-        gathered: list = [None] * distributed.get_world_size(self.process_group)
+        gathered: list[Any] = [None] * distributed.get_world_size(self.process_group)
         distributed.all_gather_object(gathered, self._videos, group=self.process_group)
         return gathered
 
@@ -158,7 +165,7 @@ class DetectionMapMetric:
             )
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}, which have {count} labels: {error}") from None
-        return Segments(flat.segments, labels, flat.scores)
+        return Segments(flat.segments, labels, flat.given_scores)
 
     def _labels(self, name: str, labels: object) -> list[str]:
         values = labels.tolist() if hasattr(labels, "tolist") else labels

@@ -63,8 +63,7 @@ def match_detections(
     thresholds = np.ascontiguousarray(iou_thresholds, dtype=np.float64)
     if thresholds.ndim != 1 or not len(thresholds) or not (thresholds > 0).all():
         raise ValueError(f"iou_thresholds must be positive, got {iou_thresholds!r}")
-    if detections.scores is None:
-        raise ValueError("detections have no scores")
+    scores = detections.given_scores
     own_classes = detections.class_ids
     if class_ids is not None:
         own_classes = np.ascontiguousarray(class_ids, dtype=np.int32)
@@ -79,7 +78,7 @@ def match_detections(
     offsets = np.empty(num_classes + 1, dtype=np.int64)
     _native.match_detections(
         segments=detections.segments.ctypes.data,
-        scores=detections.scores.ctypes.data,
+        scores=scores.ctypes.data,
         videos=detections.video_ids.ctypes.data,
         classes=own_classes.ctypes.data,
         true_segments=instances.segments.ctypes.data,

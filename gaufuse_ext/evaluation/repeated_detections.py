@@ -20,7 +20,7 @@ def repeated_detections(detections: FlatSegments) -> np.ndarray:
     num_videos = int(detections.video_ids.max()) + 1 if len(detections) else 0
     _native.repeated_detections(
         segments=detections.segments.ctypes.data,
-        scores=detections.scores.ctypes.data,
+        scores=detections.given_scores.ctypes.data,
         videos=detections.video_ids.ctypes.data,
         classes=detections.class_ids.ctypes.data,
         repeated=repeated.ctypes.data,

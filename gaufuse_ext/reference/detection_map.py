@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from gaufuse_ext.array_types import Flags, Floats, Integers
 from gaufuse_ext.reference.segment_iou import segment_iou
 
-VideoSegments = dict[str, tuple[np.ndarray, np.ndarray]]
+VideoSegments = dict[str, tuple[Floats, Floats]]
 
 
-def average_precision(
-    found: VideoSegments, truth: VideoSegments, thresholds: np.ndarray
-) -> np.ndarray:
+def average_precision(found: VideoSegments, truth: VideoSegments, thresholds: Floats) -> Floats:
     """(H,) average precision of one class."""
     total = sum(len(segments) for segments, _ in truth.values())
     scores, hits = [], []
@@ -35,7 +34,7 @@ def average_precision(
     return envelope_area(precision, recall)
 
 
-def match(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def match(iou: Floats, thresholds: Floats) -> Integers:
     """(N, H): the free instance that prediction n, in the order of rank, takes at threshold h; -1:
     none reaches it."""
     taken = np.full((len(iou), len(thresholds)), -1)
@@ -55,28 +54,32 @@ def match(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return taken
 
 
-def envelope_area(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+def envelope_area(precision: Floats, recall: Floats) -> Floats:
     """Area under the monotone envelope of precision over recall, both (N, H), by column."""
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     steps = np.diff(recall, axis=0, prepend=0.0)
-    return (envelope * steps).sum(axis=0)
+    area: Floats = (envelope * steps).sum(axis=0)
+    return area
 
 
-def snippets(seconds: np.ndarray) -> np.ndarray:
+def snippets(seconds: Floats) -> Floats:
     """THUMOS14: 16 frames a snippet at 25 frames per second."""
     return seconds * 25.0 / 16.0
 
 
-def truncated(seconds: np.ndarray) -> np.ndarray:
+def truncated(seconds: Floats) -> Floats:
     """Predicted boundaries under W-TALC's protocol."""
-    return np.trunc(snippets(seconds))
+    boundaries: Floats = np.trunc(snippets(seconds))
+    return boundaries
 
 
-def rounded(seconds: np.ndarray) -> np.ndarray:
+def rounded(seconds: Floats) -> Floats:
     """Annotated boundaries, and ambiguous intervals, under W-TALC's protocol."""
-    return np.round(snippets(seconds))
+    boundaries: Floats = np.round(snippets(seconds))
+    return boundaries
 
 
-def clear_of(segments: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+def clear_of(segments: Floats, intervals: Floats) -> Flags:
     """(N,) whether each segment overlaps none of the intervals; both in snippets."""
-    return ~(segment_iou(segments, intervals) > 0).any(axis=1)
+    overlaps: Flags = segment_iou(segments, intervals) > 0
+    return np.logical_not(overlaps.any(axis=1))

@@ -122,21 +122,20 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("--curves are written into --json FILE")
     predictions = load_detections(options.predictions)
     everything = load_any_ground_truth(options.ground_truth)
-    names = by_own_names(
-        dict.fromkeys(predictions.videos), options.template, options.predictions, "--template"
+    found, classes = predictions.names
+    videos = list(
+        by_own_names(dict.fromkeys(found), options.template, options.predictions, "--template")
     )
-    predictions = replace(predictions, videos=list(names))
+    predictions = replace(predictions, videos=videos)
     everything = by_own_names(
         everything, options.annotation_template, options.ground_truth, "--annotation-template"
     )
     if options.label_map is not None:
         names = load_label_map(options.label_map)
-        predictions = predictions.with_classes(
-            names_of(predictions.classes, names, all_of=options.predictions)
-        )
+        predictions = predictions.with_classes(names_of(classes, names, all_of=options.predictions))
         everything = with_names(everything, names)
     if options.subset is None:
-        truth = _only_subset_touched(everything, predictions.videos, console)
+        truth = _only_subset_touched(everything, videos, console)
     else:
         truth = choose_subset(everything, options.subset, options.ground_truth)
     result = gx.detection_map(
@@ -254,7 +253,7 @@ def _write(
         "duplicates_were": result.duplicates_were,
     }
     if result.bootstrap is not None:
-        value["intervals"] = _intervals(result)
+        value["intervals"] = _intervals(result.classes, result.bootstrap)
     if result.curves is not None:
         value["curves"] = {
             "recall": RECALLS.tolist(),
@@ -270,15 +269,15 @@ def _write(
         write_json(target, value)
 
 
-def _intervals(result: gx.DetectionMap) -> dict:
+def _intervals(classes: list[str], bootstrap: gx.BootstrapMap) -> dict:
     """Pairs of ends."""
-    ends = result.bootstrap.interval(CONFIDENCE).T.tolist()
-    by_class = result.bootstrap.class_interval(CONFIDENCE).T.tolist()
+    ends = bootstrap.interval(CONFIDENCE).T.tolist()
+    by_class = bootstrap.class_interval(CONFIDENCE).T.tolist()
     return {
         "confidence": CONFIDENCE,
-        "resamples": len(result.bootstrap.samples),
-        "seed": result.bootstrap.seed,
+        "resamples": len(bootstrap.samples),
+        "seed": bootstrap.seed,
         "map": ends[:-1],
         "average_map": ends[-1],
-        "per_class": dict(zip(result.classes, by_class, strict=True)),
+        "per_class": dict(zip(classes, by_class, strict=True)),
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gaufuse.data.segment_tables import read_segment_table
 from gaufuse.utils.safe_load import load_pickle
@@ -57,7 +59,9 @@ def load_pickled_detections(path: str | Path) -> FlatSegments:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _named(values: list, name_of) -> tuple[list[str], np.ndarray]:
+def _named(
+    values: list[Any], name_of: Callable[[Any], str]
+) -> tuple[list[str], npt.NDArray[np.int32]]:
     """Names in the order of their first, and the place of each value's."""
     places: dict[object, int] = {}
     ids = np.array([places.setdefault(value, len(places)) for value in values], dtype=np.int32)

@@ -7,8 +7,10 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +44,7 @@ class SegmentTable:
     durations: dict[str, float]
 
     def detections(self) -> FlatSegments:
+        """The rows in their order; videos and classes in the order of their first."""
         videos, classes = (list(dict.fromkeys(names)) for names in (self.videos, self.labels))
         video_of, class_of = ({n: i for i, n in enumerate(names)} for names in (videos, classes))
         return FlatSegments(
@@ -54,6 +57,7 @@ class SegmentTable:
         )
 
     def annotations(self) -> dict[str, VideoAnnotation]:
+        """The rows as ground truth, by video."""
         by_video: dict[str, Segments] = self.detections().to_videos()
         return {
             video: VideoAnnotation(
@@ -117,7 +121,15 @@ def _columns(path: str | Path, header: list[str], scored: bool) -> dict[str, int
     return found
 
 
-def _table(path: str | Path, rows, columns: dict[str, int]) -> SegmentTable:
+class _Rows(Protocol):
+    """A csv.reader."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+def _table(path: str | Path, rows: _Rows, columns: dict[str, int]) -> SegmentTable:
     videos, labels, segments, scores = [], [], [], []
     subsets: dict[str, str] = {}
     durations: dict[str, float] = {}

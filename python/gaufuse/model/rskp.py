@@ -12,7 +12,6 @@ M vectors of A.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -171,7 +170,11 @@ class SnippetModel(nn.Module):
         return Snippets(x.view(*features.shape[:-1], -1), lengths)
 
     def _embedding_layers(self) -> tuple[TemporalLinear, nn.ReLU, nn.Dropout]:
-        return cast(tuple[TemporalLinear, nn.ReLU, nn.Dropout], tuple(self.feature_embedding))
+        temporal, relu, dropout = self.feature_embedding
+        assert isinstance(temporal, TemporalLinear)
+        assert isinstance(relu, nn.ReLU)
+        assert isinstance(dropout, nn.Dropout)
+        return temporal, relu, dropout
 
     def predict(
         self, snippets: Snippets, views: list[View], mask: torch.Tensor, classwise: bool

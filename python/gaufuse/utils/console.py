@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rich import box
@@ -101,7 +101,7 @@ class ProgressLine:
 
 
 def map_table(
-    rows: Iterable[tuple[str, Sequence[float], float]], iou_thresholds: Sequence[float]
+    rows: Iterable[tuple[str, Iterable[float], float]], iou_thresholds: Iterable[float]
 ) -> Table:
     """Rows of (name, mAP per threshold, average mAP), all in percent."""
     table = SlimTable("mAP (%) at tIoU")
