@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -152,6 +153,14 @@ class FlatSegments:
         _, classes = named.names
         counts = np.bincount(named.class_ids, minlength=len(classes)).tolist()
         return {name: count for name, count in zip(classes, counts, strict=True) if count}
+
+    def with_videos(self, video_ids: Array) -> FlatSegments:
+        """The same segments under other ids of videos, which have no names; what was checked is
+        not checked again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "videos", None)
+        object.__setattr__(other, "video_ids", _ids("video_ids", video_ids, len(self), None))
+        return other
 
     def with_classes(self, names: Sequence[str]) -> FlatSegments:
         """The classes renamed, place by place; those of one name become one."""

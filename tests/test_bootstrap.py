@@ -76,6 +76,17 @@ def test_intervals():
         samples.interval(95)
 
 
+def test_intervals_stay_between_0_and_100():
+    found = gx.FlatSegments(
+        [[0, 10]] * 9 + [[50, 60]], range(10), [0] * 10, [0.9] * 9 + [0.1], None, ["x"]
+    )
+    truth = gx.FlatSegments([[0, 10]] * 10, range(10), [0] * 10, None, None, ["x"])
+    m = gx.detection_map(found, truth, [0.5], bootstrap=500)
+    low, high = m.bootstrap.interval()
+    assert m.average_map == 90.0
+    assert 0 < low[0] < 90 < high[0] == 100.0
+
+
 def test_seeds():
     found, truth = generated()
     one, again, other = (

@@ -18,14 +18,18 @@ struct Candidate {
   int32_t instance;  // of all
 };
 
+struct Instance {
+  Segment segment;
+  int32_t index;  // of all
+  int32_t video;
+};
+
 struct Scratch {
   ScoreOrder<double> order;
   std::vector<double> scores;
-  // The class's instances, those of a video together, by index.
-  std::vector<int32_t> instances;
-  std::vector<Segment> segments;
-  std::vector<int32_t> first;  // (num_videos) where each video's begin, or -1
-  std::vector<int32_t> end;    // where those end that begin here
+  std::vector<Instance> instances;  // the class's, those of a video together, by their starts
+  std::vector<int32_t> first;       // (num_videos) where each video's begin, or -1
+  std::vector<int32_t> end;         // where those end that begin here
   std::vector<Candidate> candidates;
 };
 
@@ -65,12 +69,16 @@ void rank_class(const MatchDetectionsParams& params, const IdGroups& detections,
   for (int64_t rank = 0; rank < count; ++rank) ranked[rank] = members[order[rank]];
 }
 
+bool is_before(const Candidate& a, const Candidate& b) {
+  return a.iou > b.iou || (a.iou == b.iou && a.instance < b.instance);
+}
+
 void match_one(const MatchDetectionsParams& params, int64_t detection,
                const std::vector<Candidate>& candidates) {
   for (int64_t h = 0; h < params.num_thresholds; ++h) {
     const Candidate* best = nullptr;
     for (const Candidate& candidate : candidates)
-      if (candidate.iou >= params.thresholds[h] && (!best || candidate.iou > best->iou) &&
+      if (candidate.iou >= params.thresholds[h] && (!best || is_before(candidate, *best)) &&
           params.found_by[candidate.instance * params.num_thresholds + h] < 0)
         best = &candidate;
     if (best)
@@ -81,20 +89,24 @@ void match_one(const MatchDetectionsParams& params, int64_t detection,
 void load_instances(const MatchDetectionsParams& params, const IdGroups& instances, int64_t c,
                     Scratch& scratch) {
   const int64_t count = instances.count(c);
-  scratch.instances.assign(instances.begin(c), instances.begin(c) + count);
-  std::stable_sort(scratch.instances.begin(), scratch.instances.end(), [&](int32_t a, int32_t b) {
-    return params.true_videos[a] < params.true_videos[b];
-  });
-  scratch.segments.resize(count);
+  scratch.instances.resize(count);
+  for (int64_t k = 0; k < count; ++k) {
+    const int32_t index = instances.begin(c)[k];
+    scratch.instances[k] = Instance{annotated_at(params, params.true_segments, index), index,
+                                    params.true_videos[index]};
+  }
+  std::sort(scratch.instances.begin(), scratch.instances.end(),
+            [](const Instance& a, const Instance& b) {
+              return a.video < b.video || (a.video == b.video && a.segment.start < b.segment.start);
+            });
   scratch.end.resize(count);
   scratch.candidates.reserve(count);
   // Nothing throws from here on until every entry in `first` is taken back.
   scratch.first.resize(std::max<size_t>(scratch.first.size(), params.num_videos), -1);
   for (int64_t k = 0; k < count; ++k) {
-    int32_t& first = scratch.first[params.true_videos[scratch.instances[k]]];
+    int32_t& first = scratch.first[scratch.instances[k].video];
     if (first < 0) first = static_cast<int32_t>(k);
     scratch.end[first] = static_cast<int32_t>(k + 1);
-    scratch.segments[k] = annotated_at(params, params.true_segments, scratch.instances[k]);
   }
 }
 
@@ -112,14 +124,15 @@ void match_class(const MatchDetectionsParams& params, const IdGroups& detections
     const Segment detection = detection_at(params, d);
     scratch.candidates.clear();
     for (int32_t k = first; k < scratch.end[first]; ++k) {
-      const Segment instance = scratch.segments[k];
-      if (instance.start >= detection.end || instance.end <= detection.start) continue;
+      const Segment instance = scratch.instances[k].segment;
+      if (instance.start >= detection.end) break;
+      if (instance.end <= detection.start) continue;
       const double iou = iou_of(detection, instance, 0.0);
-      if (iou >= lowest) scratch.candidates.push_back(Candidate{iou, scratch.instances[k]});
+      if (iou >= lowest) scratch.candidates.push_back(Candidate{iou, scratch.instances[k].index});
     }
     if (!scratch.candidates.empty()) match_one(params, d, scratch.candidates);
   }
-  for (int32_t instance : scratch.instances) scratch.first[params.true_videos[instance]] = -1;
+  for (const Instance& instance : scratch.instances) scratch.first[instance.video] = -1;
 }
 
 Status check(const MatchDetectionsParams& p) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -166,10 +166,9 @@ def detection_map(
         videos[strange] = 0
     if num_duplicates and duplicates == "drop":
         class_ids[repeated] = -1
-    instances = replace(
-        truth, class_ids=_places(true_classes, class_of)[truth.class_ids], classes=labels
-    )
-    found = replace(found, video_ids=videos[found.video_ids], videos=None)
+    own_classes = _places(true_classes, class_of)[truth.class_ids]
+    instances = FlatSegments(truth.segments, truth.video_ids, own_classes)
+    found = found.with_videos(videos[found.video_ids])
     doubtful = NO_SEGMENTS if ambiguous is None else read_ambiguous(ambiguous, video_of)
 
     matches = match_detections(
