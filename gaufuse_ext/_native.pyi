@@ -4,13 +4,6 @@ from typing import TypeAlias
 
 Address: TypeAlias = int | None  # of a tensor's first element; null
 
-version: str
-compiler: str
-cuda: bool
-cuda_version: str | None
-cuda_architectures: str
-signatures: dict[str, dict[str, str]]
-
 class ReadDetections:
     """Detections read from JSON (csrc/gaufuse/read_detections.h)."""
 
@@ -22,6 +15,14 @@ class ReadDetections:
     def copy_to(self, *, segments: int, scores: int, video_ids: int, class_ids: int) -> None: ...
 
 def read_detections(*, data: bytes, labelled: bool) -> ReadDetections | None: ...
+
+version: str
+compiler: str
+cuda: bool
+cuda_version: str | None
+cuda_architectures: str
+signatures: dict[str, dict[str, str]]
+
 def threshold_proposals(
     *,
     cas: Address,

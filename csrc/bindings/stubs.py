@@ -19,13 +19,6 @@ from typing import TypeAlias
 
 Address: TypeAlias = int | None  # of a tensor's first element; null
 
-version: str
-compiler: str
-cuda: bool
-cuda_version: str | None
-cuda_architectures: str
-signatures: dict[str, dict[str, str]]
-
 class ReadDetections:
     """Detections read from JSON (csrc/gaufuse/read_detections.h)."""
 
@@ -34,11 +27,16 @@ class ReadDetections:
     @property
     def classes(self) -> list[str]: ...
     def __len__(self) -> int: ...
-    def copy_to(
-        self, *, segments: int, scores: int, video_ids: int, class_ids: int
-    ) -> None: ...
+    def copy_to(self, *, segments: int, scores: int, video_ids: int, class_ids: int) -> None: ...
 
 def read_detections(*, data: bytes, labelled: bool) -> ReadDetections | None: ...
+
+version: str
+compiler: str
+cuda: bool
+cuda_version: str | None
+cuda_architectures: str
+signatures: dict[str, dict[str, str]]
 '''
 
 
