@@ -8,13 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
-from gaufuse.report.video_bootstrap import (
-    interval,
-    match_detections,
-    resampled_maps,
-    resamples,
-    video_maps,
-)
+from gaufuse.report.video_bootstrap import VideoMatches, interval, match_videos, resamples
 from gaufuse_ext.annotations import load_ground_truth, load_predictions
 
 THRESHOLDS = (0.1, 0.5, 0.7)
@@ -40,8 +34,8 @@ def _segment(start: float, end: float, label: int) -> dict:
     return {"segment": [float(start), float(end)], "label": f"c{label}"}
 
 
-def matches_of(found: dict, truth: dict, protocol: str):
-    return match_detections(
+def matches_of(found: dict, truth: dict, protocol: str) -> VideoMatches:
+    return match_videos(
         load_predictions({"results": found}),
         load_ground_truth({"database": truth}),
         THRESHOLDS,
@@ -56,8 +50,8 @@ def test_videos_as_they_are_give_the_evaluators_numbers(seed, protocol):
     found, truth = draw(seed)
     expected = gx.detection_map({"results": found}, {"database": truth}, THRESHOLDS, protocol)
     matches = matches_of(found, truth, protocol)
-    maps = resampled_maps(matches, np.ones((1, len(truth))))
-    assert [own.label for own in matches] == expected.classes
+    maps = matches.maps(np.ones((1, len(truth))))
+    assert matches.labels == expected.classes
     np.testing.assert_allclose(maps[:, 0], expected.per_class, atol=1e-9)
 
 
@@ -76,9 +70,7 @@ def test_a_resample_is_the_evaluation_of_its_videos(seed):
     }
     expected = gx.detection_map({"results": drawn}, {"database": drawn_truth}, THRESHOLDS)
     matches = matches_of(found, truth, "activitynet")
-    maps = dict(
-        zip((own.label for own in matches), resampled_maps(matches, times[None])[:, 0], strict=True)
-    )
+    maps = dict(zip(matches.labels, matches.maps(times[None])[:, 0], strict=True))
     for label, values in maps.items():
         if label not in expected.classes:
             assert np.isnan(values).all()
@@ -91,7 +83,7 @@ def test_a_resample_is_the_evaluation_of_its_videos(seed):
 @given(seed=st.integers(0, 10_000))
 def test_the_map_of_a_video_is_that_of_its_own_evaluation(seed):
     found, truth = draw(seed)
-    values = video_maps(matches_of(found, truth, "activitynet"), len(truth))
+    values = matches_of(found, truth, "activitynet").video_maps()
     for v, value in enumerate(values):
         name = f"v{v}"
         classes = {f"c{c}" for c in range(3)}
@@ -106,8 +98,8 @@ def test_the_map_of_a_video_is_that_of_its_own_evaluation(seed):
 
 def test_a_class_without_detections_has_zero():
     truth = {"v": {"annotations": [_segment(0, 1, 0)]}}
-    (own,) = matches_of({"v": []}, truth, "activitynet")
-    assert resampled_maps([own], resamples(1, 3)).tolist() == [[[0.0] * 3] * 4]
+    matches = matches_of({"v": []}, truth, "activitynet")
+    assert matches.maps(resamples(1, 3)).tolist() == [[[0.0] * 3] * 4]
 
 
 def test_an_interval_reflects_the_resamples():

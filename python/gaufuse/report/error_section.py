@@ -33,11 +33,12 @@ def _table(run: RunInput) -> Table:
     thresholds = np.array(run.facts.metrics.iou_thresholds)
     h = int(np.abs(thresholds - AT).argmin())
     rows, sums = [], np.zeros(3)
-    for own in run.matches:
-        instances = int(own.instances.sum())
-        counts = np.array([instances, own.hits[:instances, h].sum(), own.hits[:, h].sum()])
+    sizes = run.matches.class_sizes()
+    for c, label in enumerate(run.matches.labels):
+        hits = run.matches.hits(c)[:, h]
+        counts = np.array([sizes[c], hits[: sizes[c]].sum(), hits.sum()])
         sums += counts
-        rows.append(_row(own.label, counts))
+        rows.append(_row(label, counts))
     header = ["class", "instances", "hits at the top (%)", "found at all (%)", "missed (%)"]
     title = f"{run.name}: detections at tIoU {thresholds[h]:.3g}"
     return Table(title, header, [_row("all classes", sums), *rows])

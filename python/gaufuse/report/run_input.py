@@ -14,13 +14,7 @@ from gaufuse.labels.label_quality import average_precision, covered_snippets
 from gaufuse.localization.evaluation import is_annotated
 from gaufuse.report.run_facts import RunFacts, read_run
 from gaufuse.report.run_model import RunModel, run_data
-from gaufuse.report.video_bootstrap import (
-    ClassMatches,
-    match_detections,
-    resampled_maps,
-    resamples,
-    video_maps,
-)
+from gaufuse.report.video_bootstrap import VideoMatches, match_videos, resamples
 from gaufuse_ext.annotations import Segments, VideoAnnotation, load_predictions
 
 
@@ -44,23 +38,21 @@ class RunInput:
         return self.data.testing.annotations
 
     @cached_property
-    def matches(self) -> list[ClassMatches]:
+    def matches(self) -> VideoMatches:
         """The detections of the test videos, matched to their annotations."""
         metrics = self.facts.metrics
-        return match_detections(
-            self.predictions, self.truth, metrics.iou_thresholds, metrics.protocol
-        )
+        return match_videos(self.predictions, self.truth, metrics.iou_thresholds, metrics.protocol)
 
     @cached_property
     def maps(self) -> np.ndarray:
         """(C, B + 1, H) average precisions of resamples of the test videos."""
-        return resampled_maps(self.matches, resamples(len(self.truth)))
+        return self.matches.maps(resamples(len(self.truth)))
 
     @cached_property
     def by_video(self) -> dict[str, float]:
         """mAP of each annotated test video by itself."""
         videos = list(self.truth)
-        values = video_maps(self.matches, len(videos))
+        values = self.matches.video_maps()
         return {v: float(x) for v, x in zip(videos, values, strict=True) if x == x}
 
     def label_quality_by_video(self) -> dict[str, float]:

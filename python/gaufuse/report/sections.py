@@ -173,7 +173,7 @@ def class_section(runs: Sequence[RunInput]) -> Section:
         return section
     values = {
         run.name: {
-            own.label: interval(run.maps[c].mean(axis=1)) for c, own in enumerate(run.matches)
+            label: interval(run.maps[c].mean(axis=1)) for c, label in enumerate(run.matches.labels)
         }
         for run in evaluated
     }

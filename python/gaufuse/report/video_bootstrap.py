@@ -12,22 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import gaufuse_ext as gx
 from gaufuse_ext.annotations import Segments
-from gaufuse_ext.evaluation import match_detections as evaluation
-from gaufuse_ext.flat_segments import FlatSegments
+from gaufuse_ext.evaluation.bootstrap import resampled_precision
 
 LEVEL = 0.95
 RESAMPLES = 1_000
-
-
-@dataclass(frozen=True)
-class ClassMatches:
-    """The detections of one class in all videos, by descending score."""
-
-    label: str
-    video: np.ndarray  # (N,) index of the video
-    hits: np.ndarray  # (N, H) bool: whether it found a free instance, per tIoU threshold
-    instances: np.ndarray  # (V,) annotated instances of each video
 
 
 @dataclass(frozen=True)
@@ -39,37 +29,60 @@ class Interval:
     high: float
 
 
-def match_detections(
+@dataclass(frozen=True)
+class VideoMatches:
+    """The detections of V videos, matched to their instances of C annotated classes."""
+
+    labels: list[str]  # of the classes
+    detections: gx.FlatSegments
+    instances: gx.FlatSegments
+    matches: gx.Matches
+    videos: int
+
+    def hits(self, c: int) -> np.ndarray:
+        """(N, H) bool of the detections of a class, by descending score: whether they found a free
+        instance, per tIoU threshold."""
+        order = self.matches.order[self.matches.offsets[c] : self.matches.offsets[c + 1]]
+        return self.matches.instances()[order] >= 0
+
+    def class_sizes(self) -> np.ndarray:
+        """(C,) annotated instances."""
+        return np.bincount(self.instances.class_ids, minlength=len(self.labels))
+
+    def maps(self, times: np.ndarray) -> np.ndarray:
+        """(C, B, H) average precisions in percent where video v counts times[b, v] times; NaN
+        without an instance."""
+        precision = resampled_precision(self.matches, self.detections, self.instances, times.T)
+        return 100.0 * precision.transpose(0, 2, 1)
+
+    def video_maps(self) -> np.ndarray:
+        """(V,) mAP of each video by itself, mean over its classes and the thresholds, in percent;
+        NaN for a video without annotation."""
+        alone = self.maps(np.eye(self.videos, dtype=np.int32)).mean(axis=2)  # (C, V)
+        shown = ~np.isnan(alone)
+        sums = np.where(shown, alone, 0.0).sum(axis=0)
+        return np.where(shown.any(axis=0), sums / np.maximum(shown.sum(axis=0), 1), np.nan)
+
+
+def match_videos(
     predictions: Mapping[str, Segments],
     truth: Mapping[str, Segments],
     thresholds: Sequence[float],
     protocol: str,
-) -> list[ClassMatches]:
-    """The matches of `gaufuse_ext.detection_map`, of each class that is annotated."""
+) -> VideoMatches:
+    """The matches of `gaufuse_ext.detection_map`, of the videos of `truth` and its classes."""
     places = {video: v for v, video in enumerate(truth)}
-    classes = sorted({label for entry in truth.values() for label in entry.labels})
-    found = _flat(predictions, places, classes)
-    instances = _flat(truth, places, classes)
-    levels = np.asarray(thresholds, dtype=np.float64)
-    matches = evaluation.match_detections(found, instances, levels, protocol)
-    hits = matches.instances() >= 0
-    parts = np.split(matches.order, matches.offsets[1:-1])
-    return [
-        ClassMatches(
-            label,
-            found.video_ids[order],
-            hits[order],
-            np.bincount(instances.video_ids[instances.class_ids == c], minlength=len(places)),
-        )
-        for c, (label, order) in enumerate(zip(classes, parts, strict=True))
-    ]
+    labels = sorted({label for entry in truth.values() for label in entry.labels})
+    found, instances = (_flat(entries, places, labels) for entries in (predictions, truth))
+    matches = gx.match_detections(found, instances, thresholds, protocol)
+    return VideoMatches(labels, found, instances, matches, len(places))
 
 
 def _flat(
-    entries: Mapping[str, Segments], places: dict[str, int], classes: list[str]
-) -> FlatSegments:
+    entries: Mapping[str, Segments], places: dict[str, int], labels: list[str]
+) -> gx.FlatSegments:
     """The segments of those videos and classes, under their places as ids."""
-    index = {label: c for c, label in enumerate(classes)}
+    index = {label: c for c, label in enumerate(labels)}
     rows = [
         (places[video], index[label], *segment, score)
         for video, entry in entries.items()
@@ -79,30 +92,7 @@ def _flat(
     ]
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
     ids = table[:, :2].astype(np.int32)
-    return FlatSegments(table[:, 2:4], ids[:, 0], ids[:, 1], table[:, 4])
-
-
-def average_precisions(matches: ClassMatches, times: np.ndarray) -> np.ndarray:
-    """(B, H) average precision where video v counts times[b, v] times; NaN without an instance.
-
-    Precision is highest just where a hit is, so the envelope needs those places alone.
-    """
-    times = times.astype(np.float64)
-    total = times @ matches.instances
-    result = np.zeros((len(times), matches.hits.shape[1]))
-    places = np.flatnonzero(matches.hits.any(axis=1))
-    # Detections of each video up to each of those places.
-    slot = np.searchsorted(places, np.arange(len(matches.video)))
-    before = np.zeros((times.shape[1], len(places) + 1))
-    np.add.at(before, (matches.video, slot), 1.0)
-    ranks = times @ before.cumsum(axis=1)[:, :-1]  # (B, places)
-    for h in range(result.shape[1]):
-        hit = matches.hits[places, h]
-        gained = times[:, matches.video[places[hit]]]
-        precision = gained.cumsum(axis=1) / np.maximum(ranks[:, hit], 1.0)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        result[:, h] = (envelope * gained).sum(axis=1)
-    return np.where(total[:, None] > 0, result / np.maximum(total, 1.0)[:, None], np.nan)
+    return gx.FlatSegments(table[:, 2:4], ids[:, 0], ids[:, 1], table[:, 4])
 
 
 def resamples(videos: int, count: int = RESAMPLES) -> np.ndarray:
@@ -112,11 +102,6 @@ def resamples(videos: int, count: int = RESAMPLES) -> np.ndarray:
     return np.concatenate([np.ones((1, videos), dtype=draws.dtype), draws])
 
 
-def resampled_maps(matches: list[ClassMatches], times: np.ndarray) -> np.ndarray:
-    """(C, B + 1, H) average precisions in percent; NaN where a resample lacks the class."""
-    return 100.0 * np.stack([average_precisions(own, times) for own in matches])
-
-
 def interval(values: np.ndarray) -> Interval:
     """values: (B + 1,) in percent, or differences of such, the first one that of the videos as they
     are; an interval does not leave what is possible."""
@@ -124,22 +109,3 @@ def interval(values: np.ndarray) -> Interval:
     value = float(values[0])
     least = 0.0 if np.nanmin(values) >= 0.0 else -100.0
     return Interval(value, max(least, 2 * value - float(high)), min(100.0, 2 * value - float(low)))
-
-
-def video_maps(matches: list[ClassMatches], videos: int) -> np.ndarray:
-    """(V,) mAP of each video by itself, mean over its classes and the thresholds, in percent; NaN
-    for a video without annotation."""
-    sums, classes = np.zeros(videos), np.zeros(videos)
-    for own in matches:
-        shown = np.flatnonzero(own.instances)
-        kept = np.isin(own.video, shown)
-        alone = ClassMatches(
-            own.label,
-            np.searchsorted(shown, own.video[kept]),
-            own.hits[kept],
-            own.instances[shown],
-        )
-        values = average_precisions(alone, np.eye(len(shown), dtype=int))
-        sums[shown] += 100.0 * values.mean(axis=1)
-        classes[shown] += 1
-    return np.where(classes > 0, sums / np.maximum(classes, 1), np.nan)
