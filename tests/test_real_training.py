@@ -26,4 +26,4 @@ def test_beats_the_linear_classifier(data_root, tmp_path, split, linear):
     assert metrics["average_map"] > linear
     assert metrics["base_average_map"] > linear
     kinds = {json.loads(line)["kind"] for line in (run / "log.jsonl").read_text().splitlines()}
-    assert kinds == {"losses", "evaluation", "refresh"}
+    assert kinds == {"losses", "evaluation", "refresh", "label_quality"}
