@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class Matches(NamedTuple):
 def match_detections(
     detections: FlatSegments,
     instances: FlatSegments,
-    iou_thresholds: np.ndarray,
+    iou_thresholds: np.ndarray | Sequence[float],
     protocol: str = "activitynet",
     *,
     class_ids: np.ndarray | None = None,
