@@ -13,7 +13,9 @@
 // that misses, or a cell outside of its tree whose level lies beyond its knots, enters: its flow
 // grows around the cycle that it closes. Cells on the way that reach the end of a slope go on to
 // their next knot as long as that does not overshoot (the long step); what stops it leaves.
-// Certificates are the caller's. CPU only.
+// Most cycles are short: windows of few cells are settled first, then twice as large ones, so that
+// what a pivot moves is as near as the arcs that matter to it. Certificates are the caller's. CPU
+// only.
 #pragma once
 
 #include <algorithm>
@@ -36,6 +38,8 @@ struct PathArc {
 };
 
 constexpr double kLevelTolerance = 1e-12;  // of a mean level, and of areas, per snippet of all
+constexpr int kLeastWindow = 64;           // cells
+constexpr int kWindowPasses = 4;           // over a window that is not all
 constexpr int kAreaBlock = 8;              // bits
 
 struct PathCandidate {
@@ -70,8 +74,9 @@ struct PathSimplex {
   double* push;
   double* fall_room;  // how far push may grow, and shrink, before the level changes
   double* rise_room;
-  double* moved;  // of a cell, in the pivot at hand: change of its area
-  int* place;     // in the cell's list, of `high`
+  double* cut_level;  // of a cell outside of the tree, while its window is closed
+  double* moved;      // of a cell, in the pivot at hand: change of its area
+  int* place;         // in the cell's list, of `high`
   // (cells + 1,) the sum of area[v] and offset[v >> kAreaBlock]
   double* area;
   double* offset;
@@ -89,7 +94,8 @@ struct PathSimplex {
   bool lay_out(Arena& arena) {
     const int64_t cells = costs.cells;
     if (!tree.lay_out(arena, costs.cells, arc_count)) return false;
-    for (double** array : {&low, &high, &left, &right, &push, &fall_room, &rise_room, &moved})
+    for (double** array :
+         {&low, &high, &left, &right, &push, &fall_room, &rise_room, &cut_level, &moved})
       *array = arena.take<double>(cells);
     place = arena.take<int>(cells);
     area = arena.take<double>(cells + 1);
@@ -220,28 +226,70 @@ struct PathSimplex {
     return pivot(-1, c, miss, above ? right[c] - slope : slope - left[c]);
   }
 
-  // Minimises from where it stands. False: infeasible, or too many pivots.
+  // Minimises from place_cells(). False: infeasible, or too many pivots.
   bool minimise(int64_t most_pivots) {
-    const int64_t last = pivots + most_pivots;
+    const int cells = costs.cells;
+    const int64_t last_pivot = pivots + most_pivots;
     for (int i = 0; i < arc_count; ++i) order[i] = i;
     std::sort(order, order + arc_count, [&](int a, int b) {
+      const int from_a = tree.nodes[2 * a];
+      const int from_b = tree.nodes[2 * b];
+      if (from_a != from_b) return from_a < from_b;
       return arcs[a].size != arcs[b].size ? arcs[a].size < arcs[b].size : a < b;
     });
-    for (bool changed = true; changed;) {
+    for (int64_t width = kLeastWindow;; width *= 2) {
+      int begin = 0;
+      for (int64_t first = 0; first < cells; first += width) {
+        const int last = static_cast<int>(std::min<int64_t>(first + width, cells));
+        const int64_t middle = first + width / 2;
+        const int from = static_cast<int>(first);
+        if (width == kLeastWindow)
+          tree.open_new(from, last);
+        else if (middle < last)
+          tree.open_both(from, static_cast<int>(middle), last);
+        else
+          tree.open_again(from, last);
+        sum_levels();
+        int end = begin;
+        while (end < arc_count && tree.nodes[2 * order[end]] < last) ++end;
+        if (!settle_window(begin, end, last_pivot)) return false;
+        begin = end;
+        for (int c = tree.cuts.next(first); c < last; c = tree.cuts.next(c + 1))
+          cut_level[c] = level_of(c);
+        tree.close();
+      }
+      if (width >= cells) return true;
+    }
+  }
+
+  // Areas of the window's nodes, from the first one.
+  void sum_levels() {
+    const int first = tree.first_node;
+    const int last = tree.last_node;
+    for (int b = first >> kAreaBlock; b <= last >> kAreaBlock; ++b) offset[b] = 0.0;
+    area[first] = 0.0;
+    for (int c = first; c < last; ++c)
+      area[c + 1] = area[c] + sizes[c] * (tree.cuts.has(c) ? cut_level[c] : low[c]);
+  }
+
+  // Pivots until nothing within the window asks for one: arcs in [begin, end) of `order`, and
+  // cells.
+  bool settle_window(int begin, int end, int64_t last_pivot) {
+    const bool all = tree.first_node == 0 && tree.last_node == costs.cells;
+    bool changed = true;
+    for (int pass = 0; changed && (all || pass < kWindowPasses); ++pass) {
       changed = false;
-      for (int k = 0; k < arc_count; ++k) {
-        if (!look_at_arc(order[k], changed)) return false;
-        if (pivots > last) return false;
+      for (int k = begin; k < end; ++k) {
+        if (tree.nodes[2 * order[k] + 1] > tree.last_node) continue;
+        if (!look_at_arc(order[k], changed) || pivots > last_pivot) return false;
       }
       for (bool more = true; more;) {
         more = false;
-        for (int c = tree.cuts.next(0); c < costs.cells; c = tree.cuts.next(c + 1)) {
-          if (!look_at_cell(c, more)) return false;
-          if (pivots > last) return false;
-        }
+        for (int c = tree.cuts.next(tree.first_node); c < tree.last_node; c = tree.cuts.next(c + 1))
+          if (!look_at_cell(c, more) || pivots > last_pivot) return false;
         changed |= more;
       }
-      if (changed) refresh_areas();
+      if (all && changed) refresh_areas();
     }
     return true;
   }
@@ -458,7 +506,7 @@ struct PathSimplex {
     bool root_beyond = leaving_leg < tree.apex;  // the part of the way's begin has lost the root
     int first_lost = leaving_cell >= 0 ? leaving_leg : leaving_leg + 1;
     if (leaving_cell >= 0) {
-      const int left_run = tree.cuts.previous(static_cast<int64_t>(leaving_cell) - 1) + 1;
+      const int left_run = tree.first_of(leaving_cell);
       const int right_run = leaving_cell + 1;
       const int step = tree.parent[left_run];
       const bool forward = legs[leaving_leg].from < legs[leaving_leg].to;

@@ -1,9 +1,11 @@
 // A spanning tree of the nodes 0 .. cells of a path, whose edges are cells (from node c to c + 1)
 // and arcs (from any node to any other): runs of nodes that cells join, joined by arcs. A run is
 // known by its first node, and found by the cells that are cut; its arcs by the nodes that have
-// some. CPU only.
+// some. A window of nodes can be looked at alone: a tree of its own, with a root of its own. CPU
+// only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "gaufuse/arena.h"
@@ -38,7 +40,11 @@ struct PathTree {
   int* parent;    // (cells + 1,) of a run: its step towards the root
   int* mark;      // (cells + 1,) of a run
   int marks = 0;
-  PathLeg* legs;  // (cells + 1,) what find_way() found
+  int first_node;  // of the window
+  int last_node;
+  int* head_parent;  // (cells + 1,) `parent` of a closed window's first node, which windows share
+  int* tail_parent;  // (cells + 1,) and of its last one
+  PathLeg* legs;     // (cells + 1,) what find_way() found
   int leg_count = 0;
   int* up;  // (2, cells + 1) scratch
 
@@ -51,6 +57,8 @@ struct PathTree {
     next = arena.take<int>(2 * static_cast<int64_t>(arcs));
     parent = arena.take<int>(node_count);
     mark = arena.take<int>(node_count);
+    head_parent = arena.take<int>(node_count);
+    tail_parent = arena.take<int>(node_count);
     legs = arena.take<PathLeg>(node_count);
     up = arena.take<int>(2 * node_count);
     if (up == nullptr) return false;
@@ -63,14 +71,18 @@ struct PathTree {
     cuts.clear();
     hubs.clear();
     marks = 0;
+    look_at(0, cells);
     for (int v = 0; v <= cells; ++v) {
       head[v] = parent[v] = kNoStep;
       mark[v] = 0;
     }
   }
 
-  int first_of(int node) const { return cuts.previous(static_cast<int64_t>(node) - 1) + 1; }
-  int last_of(int node) const { return cuts.next(node); }
+  int first_of(int node) const {
+    return std::max(first_node, cuts.previous(static_cast<int64_t>(node) - 1) + 1);
+  }
+  int last_of(int node) const { return std::min(last_node, cuts.next(node)); }
+  bool in_window(int node) const { return node >= first_node && node <= last_node; }
   int begin_of(int step) const { return nodes[step]; }
   int end_of(int step) const { return nodes[step ^ 1]; }
 
@@ -90,6 +102,49 @@ struct PathTree {
       while (*at != step) at = &next[*at];
       *at = next[step];
       if (head[node] == kNoStep) hubs.remove(node);
+    }
+  }
+
+  void look_at(int first, int last) {
+    first_node = first;
+    last_node = last;
+  }
+
+  // A window with nothing but cells.
+  void open_new(int first, int last) {
+    look_at(first, last);
+    parent[first] = kNoStep;
+  }
+
+  // A window that was closed.
+  void open_again(int first, int last) {
+    look_at(first, last);
+    parent[first] = head_parent[first];
+    if (first_of(last) == last) parent[last] = tail_parent[last];
+  }
+
+  // Two neighbours that were closed, as one: the root of the right one goes to where they meet.
+  void open_both(int first, int middle, int last) {
+    open_again(middle, last);
+    make_root(middle);
+    open_again(first, middle);
+    look_at(first, last);
+  }
+
+  void close() {
+    head_parent[first_node] = parent[first_node];
+    tail_parent[last_node] = parent[last_node];
+  }
+
+  void make_root(int node) {
+    int run = first_of(node);
+    int came_by = kNoStep;
+    while (true) {
+      const int step = parent[run];
+      parent[run] = came_by;
+      if (step == kNoStep) return;
+      came_by = reversed(step);
+      run = first_of(end_of(step));
     }
   }
 
@@ -164,7 +219,7 @@ struct PartWalk {
     ranges[range_count++] = run;
     for (int hub = tree.hubs.next(run.first); hub <= run.last; hub = tree.hubs.next(hub + 1))
       for (int step = tree.head[hub]; step != kNoStep; step = tree.next[step])
-        if (step != came_by) steps[step_count++] = step;
+        if (step != came_by && tree.in_window(tree.end_of(step))) steps[step_count++] = step;
   }
 };
 
