@@ -3,9 +3,8 @@
 // Contract
 // - Programs and terms as in gaufuse_ext/ops/linpro_labels.py. The time axis is cut into cells,
 //   instances into connected components (see gaufuse_ext/linpro/cells.py: the reduction is exact);
-//   a component of one instance has a closed form, the others go through a bounded simplex, on the
-//   CPU those of more than kMostLinproInstances through one on the path of their cells where they
-//   are one (linpro_path.h).
+//   a component of one instance has a closed form, the others go through a bounded simplex; on the
+//   CPU, where they are a path (linpro_path.h), those of many through a network simplex.
 // - Instances of weight zero are left out; with `uniform` also those that cover no snippet.
 // - Hard constraints that cannot be met are relaxed: least weighted l1 residual first, the rest of
 //   the objective second, at that residual.
