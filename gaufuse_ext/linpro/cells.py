@@ -91,15 +91,19 @@ def reduce_to_components(
 
 
 def _connected(touches: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Connected (instances, cells) of a bool matrix (K, C). An instance that touches no cell is a
-    component without cells."""
-    labels = np.arange(len(touches))
-    for cell in touches.T:
-        together = np.unique(labels[cell])
-        if len(together) > 1:
-            labels[np.isin(labels, together)] = together[0]
-    components = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        components.append((members, np.flatnonzero(touches[members].any(axis=0))))
-    return components
+    """Connected (instances, cells) of a bool matrix (K, C) whose rows are true on one stretch each.
+    An instance that touches no cell is a component without cells."""
+    some = touches.any(axis=1)
+    first = touches.argmax(axis=1)
+    end = touches.shape[1] - touches[:, ::-1].argmax(axis=1)
+    order = np.flatnonzero(some)
+    order = order[np.argsort(first[order], kind="stable")]
+    reach = np.maximum.accumulate(end[order])
+    breaks = np.flatnonzero(first[order][1:] >= reach[:-1]) + 1
+    components = [
+        (np.sort(members), np.arange(first[members].min(), end[members].max()))
+        for members in np.split(order, breaks)
+        if len(members)
+    ]
+    nothing = np.arange(0)
+    return components + [(np.array([alone]), nothing) for alone in np.flatnonzero(~some)]

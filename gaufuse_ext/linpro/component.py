@@ -99,22 +99,28 @@ def cell_pieces(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What cells pay in their own x, piece by piece from 0 to 1: the cell of each piece, its width,
     its slope (times the cell's length), all (V,)."""
-    cells, widths, slopes = [], [], []
-    uniformity = terms.uniformity_prices(component)
-    targets, anchors = component.targets, component.anchors
-    for cell, length in enumerate(component.lengths):
-        covering = component.inside[:, cell]
-        breaks, prices = targets[covering], uniformity[covering]
-        if covering.any():
-            breaks = np.append(breaks, anchors[cell].clip(-1.0, 2.0))
-            prices = np.append(prices, terms.anchor)
-        order = np.argsort(breaks, kind="stable")
-        knots = np.concatenate([[0.0], breaks[order].clip(0.0, 1.0), [1.0]])
-        slope = np.concatenate([[0.0], np.cumsum(2.0 * prices[order])]) - prices.sum()
-        slopes.append((slope + terms.sparsity) * length)
-        widths.append(np.diff(knots))
-        cells.append(np.full(len(slope), cell))
-    return np.concatenate(cells), np.concatenate(widths), np.concatenate(slopes)
+    by_target = np.argsort(component.targets, kind="stable")
+    cells, terms_of_cells = np.nonzero(component.inside[by_target].T)
+    instances = by_target[terms_of_cells]
+    counts = np.bincount(cells, minlength=len(component.lengths))
+    places = np.arange(len(cells)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # A row of breaks for each cell: instances, the anchor where one covers it, the end.
+    breaks = np.full((len(counts), counts.max(initial=0) + 2), np.inf)
+    prices = np.zeros(breaks.shape)
+    breaks[cells, places] = component.targets[instances]
+    prices[cells, places] = terms.uniformity_prices(component)[instances]
+    covered = np.flatnonzero(counts)
+    breaks[covered, counts[covered]] = component.anchors[covered].clip(-1.0, 2.0)
+    prices[covered, counts[covered]] = terms.anchor
+    order = np.argsort(breaks, axis=1, kind="stable")
+    breaks = np.take_along_axis(breaks, order, axis=1)
+    prices = np.take_along_axis(prices, order, axis=1)
+    widths = np.diff(breaks.clip(0.0, 1.0), axis=1, prepend=0.0)
+    # A piece ends at its break, so it lies above those before.
+    slopes = 2.0 * (np.cumsum(prices, axis=1) - prices) - prices.sum(axis=1, keepdims=True)
+    slopes = (slopes + terms.sparsity) * component.lengths[:, None]
+    cells, pieces = np.nonzero(widths)
+    return cells, widths[cells, pieces], slopes[cells, pieces]
 
 
 def _columns(component: Component, terms: LinproTerms) -> _Columns:
