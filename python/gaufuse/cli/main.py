@@ -21,6 +21,7 @@ from gaufuse.cli import (
     report,
     simulate,
     train,
+    tune,
 )
 from gaufuse.cli.command import Command
 from gaufuse.utils.write_error import naming, naming_full_disks
@@ -36,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     data,
     label,
     fuse,
+    tune,
     simulate,
     bench,
     info,
