@@ -8,6 +8,7 @@ import os
 import sys
 
 from gaufuse.cli import (
+    analyse,
     bench,
     convert,
     data,
@@ -30,6 +31,7 @@ COMMANDS: tuple[Command, ...] = (
     train,
     detect,
     evaluate,
+    analyse,
     experiment,
     report,
     plot,
