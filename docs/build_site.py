@@ -17,7 +17,16 @@ DOCS = ROOT / "docs"
 SECTIONS = {
     "Start": ("README", "tutorial", "sensors_and_sound", "from_release", "from_actionformer"),
     "The method": ("method", "results", "label_quality"),
-    "How to": ("training", "data_formats", "evaluation", "experiments", "report", "simulator"),
+    "How to": (
+        "training",
+        "data_formats",
+        "evaluation",
+        "postprocessing",
+        "analysis",
+        "experiments",
+        "report",
+        "simulator",
+    ),
     "Reference": ("operations", "loop", "benchmarks"),
     "Project": ("index", "troubleshooting", "CONTRIBUTING", "CHANGELOG"),
 }

@@ -15,7 +15,7 @@ import gaufuse_ext
 FLOORS = (
     ("cli", "experiment", "report", "__main__"),
     ("training",),
-    ("labels",),
+    ("labels", "analysis"),
     ("localization", "data"),
     ("model",),
     ("config",),

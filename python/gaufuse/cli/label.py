@@ -113,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", default=PRESET, help="TOML file, or preset, for [labels] and [linpro]"
     )
     add_settings(parser, "change a setting of --config; may be given several times")
-    add_fusion(parser, temperature=None)
+    add_fusion(parser)
     parser.add_argument("--no-fusion", action="store_true", help="take the segments as they are")
     group = parser.add_argument_group("activation sequences")
     group.add_argument(

@@ -8,11 +8,13 @@ import os
 import sys
 
 from gaufuse.cli import (
+    analyse,
     bench,
     convert,
     data,
     detect,
     evaluate,
+    exchange,
     experiment,
     fuse,
     info,
@@ -21,6 +23,7 @@ from gaufuse.cli import (
     report,
     simulate,
     train,
+    tune,
 )
 from gaufuse.cli.command import Command
 from gaufuse.utils.write_error import naming, naming_full_disks
@@ -29,13 +32,16 @@ COMMANDS: tuple[Command, ...] = (
     train,
     detect,
     evaluate,
+    analyse,
     experiment,
     report,
     plot,
     convert,
     data,
+    exchange,
     label,
     fuse,
+    tune,
     simulate,
     bench,
     info,

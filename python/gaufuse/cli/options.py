@@ -44,45 +44,29 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def add_fusion(parser: argparse.ArgumentParser, temperature: float | None) -> None:
-    """Options of `fuse_groups`.
-
-    Args:
-        temperature: the default, with those of the other options; None leaves all to the caller.
-    """
-    leave = temperature is None
-    default = "" if leave else " (default %(default)s)"
+def add_fusion(parser: argparse.ArgumentParser) -> None:
+    """Options of `fuse_groups`, without defaults: what is not given is left to the caller."""
     group = parser.add_argument_group("Gaussian weighted fusion")
     group.add_argument(
         "--temperature",
         type=float,
-        default=temperature,
         metavar="TAU",
-        help=f"members weigh exp(score / TAU): lower trusts the best more{default}",
+        help="members weigh exp(score / TAU): lower trusts the best more",
     )
     group.add_argument(
         "--overlap",
         choices=("candidate", "iou", "min"),
-        default=None if leave else "candidate",
         help="overlap with the seed over the candidate's own length (the release), the union, or "
-        f"the shorter length{default}",
+        "the shorter length",
     )
     group.add_argument(
-        "--threshold",
-        type=float,
-        default=None if leave else 0.25,
-        help=f"overlap above which a segment joins the seed{default}",
+        "--threshold", type=float, help="overlap above which a segment joins the seed"
     )
 
 
-def fuse_groups(
-    groups: DetectionGroups, options: argparse.Namespace, length_offset: float = 1.0
-) -> DetectionGroups:
-    """Gaussian weighted fusion with what `add_fusion` parsed.
-
-    Args:
-        length_offset: 1 for boundaries in snippets, as the release counts them; 0 for seconds.
-    """
+def fuse_groups(groups: DetectionGroups, options: argparse.Namespace) -> DetectionGroups:
+    """Gaussian weighted fusion with what `add_fusion` parsed; boundaries in snippets, inclusively
+    counted as the release does."""
     fused = fuse_segments(
         groups.segments,
         groups.scores,
@@ -90,7 +74,7 @@ def fuse_groups(
         temperature=options.temperature,
         threshold=options.threshold,
         overlap=options.overlap,
-        length_offset=length_offset,
+        length_offset=1.0,
     )
     return replace(groups, segments=fused.segments, scores=fused.scores, counts=fused.counts)
 

@@ -36,16 +36,18 @@ MOST_FIELD = 1 << 16  # characters of a field
 class SegmentTable:
     """The rows of a file, in their order."""
 
-    videos: list[str]
+    names: list[str]  # of all videos, also those without segments
+    videos: list[str]  # of each segment
     segments: np.ndarray  # (N, 2) seconds
     labels: list[str]
     scores: np.ndarray  # (N,); ones where there is no such column
     subsets: dict[str, str]  # by video, where the file says
     durations: dict[str, float]
+    all_scored: bool  # every segment has a score of its own, and there are some
 
     def detections(self) -> FlatSegments:
         """The rows in their order; videos and classes in the order of their first."""
-        videos, classes = (list(dict.fromkeys(names)) for names in (self.videos, self.labels))
+        videos, classes = (list(dict.fromkeys(names)) for names in (self.names, self.labels))
         video_of, class_of = ({n: i for i, n in enumerate(names)} for names in (videos, classes))
         return FlatSegments(
             self.segments,
@@ -73,7 +75,8 @@ class SegmentTable:
 
 def read_segment_table(path: str | Path, scored: bool) -> SegmentTable:
     """A CSV file (commas, semicolons or tabs; also gzip) whose first line names its columns: video,
-    start, end, label, score for detections; subset and duration are read where they are there.
+    start, end, label, score for detections; subset and duration are read where they are there. A
+    row without start, end and label is a video without segments.
 
     Raises:
         FileNotFoundError, ValueError: with the path, the line and what is wrong there.
@@ -87,7 +90,7 @@ def read_segment_table(path: str | Path, scored: bool) -> SegmentTable:
     csv.field_size_limit(MOST_FIELD)
     try:
         columns = _columns(path, next(rows, []), scored)
-        return _table(path, rows, columns)
+        return _table(path, rows, columns, scored)
     except csv.Error as error:
         raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
 
@@ -129,8 +132,9 @@ class _Rows(Protocol):
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
-def _table(path: str | Path, rows: _Rows, columns: dict[str, int]) -> SegmentTable:
-    videos, labels, segments, scores = [], [], [], []
+def _table(path: str | Path, rows: _Rows, columns: dict[str, int], scored: bool) -> SegmentTable:
+    names, videos, labels, segments, scores = [], [], [], [], []
+    all_scored = True
     subsets: dict[str, str] = {}
     durations: dict[str, float] = {}
     for row in rows:
@@ -140,22 +144,36 @@ def _table(path: str | Path, rows: _Rows, columns: dict[str, int]) -> SegmentTab
         if len(row) <= max(columns.values()):
             raise ValueError(f"{where}: expected {max(columns.values()) + 1} fields, got {row!r}")
         fields = {column: row[place].strip() for column, place in columns.items()}
-        for column in ("video", "label"):
-            if not fields[column]:
-                raise ValueError(f"{where}: {column} is empty")
+        if not fields["video"]:
+            raise ValueError(f"{where}: video is empty")
+        names.append(fields["video"])
+        if fields.get("subset"):
+            subsets.setdefault(fields["video"], fields["subset"])
+        if fields.get("duration"):
+            durations.setdefault(fields["video"], _number(where, "duration", fields["duration"]))
+        if not any(fields[column] for column in ("start", "end", "label")):
+            continue
+        if not fields["label"]:
+            raise ValueError(f"{where}: label is empty")
         start, end = (_number(where, column, fields[column]) for column in ("start", "end"))
         if end < start:
             raise ValueError(f"{where}: segment ends before it starts: [{start}, {end}]")
         videos.append(fields["video"])
         labels.append(_label(fields["label"]))
         segments.append((start, end))
-        scores.append(_number(where, "score", fields["score"]) if "score" in fields else 1.0)
-        if fields.get("subset"):
-            subsets.setdefault(fields["video"], fields["subset"])
-        if fields.get("duration"):
-            durations.setdefault(fields["video"], _number(where, "duration", fields["duration"]))
+        score = fields.get("score", "")
+        all_scored &= bool(score)
+        # What annotators added by hand has none.
+        scores.append(_number(where, "score", score) if score or scored else 1.0)
     return SegmentTable(
-        videos, np.array(segments).reshape(-1, 2), labels, np.array(scores), subsets, durations
+        names,
+        videos,
+        np.array(segments).reshape(-1, 2),
+        labels,
+        np.array(scores),
+        subsets,
+        durations,
+        all_scored and bool(labels),
     )
 
 

@@ -1,0 +1,1 @@
+"""What a model gets wrong: error types, what each costs, which instances it misses, calibration."""
