@@ -1,10 +1,11 @@
 """`gaufuse train --resume`, killed again and again. A program, started by test_resume.py:
 
-    killed_runs.py DATA OUT SETTING...
+    killed_runs.py DATA OUT KILLS SETTING...
 
 writes OUT/whole, a run that nobody disturbed; OUT/writing, the same run killed with SIGKILL at each
-step of a checkpoint's writing; and OUT/random, killed at random moments; both gone on with after
-every kill. It prints how many kills there were of each kind.
+step of a checkpoint's writing; and OUT/random-N, killed at random moments, KILLS times, in as many
+runs as that takes; all gone on with after every kill. It prints how many kills there were of each
+kind.
 
 A killed run is a fork of this process, which has done the first one and keeps to one thread: that
 saves the seconds that importing torch takes.
@@ -30,7 +31,6 @@ import torch
 from gaufuse.cli.main import main
 
 STEPS_OF_A_CHECKPOINT = range(4, 18)  # file operations of a run, the first ones are of its start
-MOST_RANDOM_KILLS = 15
 
 
 def start(data: str, run: str, settings: list[str], kill_at_step: int | None = None) -> int:
@@ -74,7 +74,7 @@ def wait(child: int) -> bool:
     return True
 
 
-def run_all(data: str, out: str, settings: list[str]) -> dict[str, int]:
+def run_all(data: str, out: str, random_kills: int, settings: list[str]) -> dict[str, int]:
     with contextlib.redirect_stdout(io.StringIO()):
         assert train(data, f"{out}/whole", settings) == 0
     kills = {"writing": 0, "random": 0}
@@ -85,18 +85,19 @@ def run_all(data: str, out: str, settings: list[str]) -> dict[str, int]:
     began = time.monotonic()
     assert wait(start(data, f"{out}/timed", settings))
     duration = time.monotonic() - began
-    rng = random.Random(0)
-    ended = False
-    while not ended and kills["random"] < MOST_RANDOM_KILLS:
-        child = start(data, f"{out}/random", settings)
+    rng, runs = random.Random(0), 0
+    while kills["random"] < random_kills:
+        child = start(data, f"{out}/random-{runs}", settings)
         time.sleep(rng.uniform(0.0, 0.4) * duration)
         os.kill(child, signal.SIGKILL)
-        ended = wait(child)
-        kills["random"] += not ended
-    assert wait(start(data, f"{out}/random", settings))
+        if wait(child):  # it was faster: the next ones are of another run
+            runs += 1
+        else:
+            kills["random"] += 1
+    assert wait(start(data, f"{out}/random-{runs}", settings))
     return kills
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(run_all(sys.argv[1], sys.argv[2], sys.argv[3:])))
+    print(json.dumps(run_all(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])))

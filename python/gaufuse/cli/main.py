@@ -26,6 +26,7 @@ from gaufuse.cli import (
     tune,
 )
 from gaufuse.cli.command import Command
+from gaufuse.training.stop_signal import Stopped
 from gaufuse.utils.write_error import naming, naming_full_disks
 
 COMMANDS: tuple[Command, ...] = (
@@ -85,7 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; a problem of the user's is one sentence on stderr and exit status 2."""
+    """Runs a command; a problem of the user's is one sentence on stderr and exit status 2. A
+    run that SIGTERM or Ctrl-C ended has 143 or 130."""
     _print_any_name()
     options = build_parser().parse_args(arguments)
     try:
@@ -100,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         print(f"gaufuse: error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"gaufuse: {stopped}", file=sys.stderr)
+        return stopped.exit_status
     except KeyboardInterrupt:
         print("gaufuse: interrupted", file=sys.stderr)
         return 130

@@ -20,6 +20,9 @@ Several processes, a GPU each, or CPU cores:
 
   torchrun --nproc-per-node 2 -m gaufuse train data/my_videos --output runs/first
 
+SIGTERM (kill, a batch system's time limit) or Ctrl-C ends a run at the end of its epoch, with a
+checkpoint and exit status 143 or 130; a second one ends it at once. --resume goes on either way.
+
 RUN then holds config.toml (resolved), checkpoints/, metrics.json, predictions.json, log.jsonl,
 TensorBoard files, and run.json, which says what each is.
 """

@@ -19,6 +19,7 @@ from gaufuse.data.formats.source import DataSource, Mended, SourceVideo
 from gaufuse.utils.console import ProgressLine
 from gaufuse.utils.files import write_folder_atomically, write_in_folder, write_json, write_text
 from gaufuse.utils.video_names import ByName, check_safe_names
+from gaufuse.utils.write_error import naming
 from gaufuse_ext.array_types import Array
 from gaufuse_ext.name_templates import mismatch_hint, same_form
 
@@ -94,7 +95,8 @@ def convert(
     subsets = _subsets(source, videos, settings)
     chosen = _choose(source, videos, subsets, settings, result)
     _check_lengths(source, chosen, settings, result)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    with naming(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
 
     def write(folder: Path) -> None:
         (folder / "features").mkdir()

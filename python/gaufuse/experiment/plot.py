@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from gaufuse.experiment.statistics import estimate
 from gaufuse.experiment.summary import Summary
 from gaufuse.experiment.tables import INTERVALS, with_interval
+from gaufuse.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +53,10 @@ def save_plot(summary: Summary, path: str | Path) -> None:
         )
         figure.supxlabel("\n".join(textwrap.wrap(note, 75 * columns)), fontsize="small")
         suffix = Path(path).suffix
-        figure.savefig(path, dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
+        metadata = {"Date": None} if suffix == ".svg" else None
+        picture = io.BytesIO()
+        figure.savefig(picture, format=suffix[1:] or None, dpi=120, metadata=metadata)
+    write_atomically(path, lambda file: file.write(picture.getvalue()))
 
 
 def _draw(panel: Axes, summary: Summary, data: str) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 from gaufuse.utils.files import ensure_writable_folder, write_atomically, write_json
 from gaufuse.utils.safe_load import load_array
 from gaufuse.utils.visible import visible
+from gaufuse.utils.write_error import naming
 from gaufuse_ext.array_types import Array
 
 CLASSES = "classes"  # of an archive
+INDEX = "labels.json"  # of a folder
 
 
 def activation_files(folder: Path) -> dict[str, Path]:
@@ -65,7 +67,7 @@ def write_labels(
     output: Path, labels: dict[str, Array], classes: list[str], settings: Mapping[str, object]
 ) -> None:
     """An .npz of an array (T, C) for each video and "classes", or a folder of <video>.npy with
-    labels.json, which has the settings, too.
+    labels.json, which has the settings, too. It comes last: a folder without it is not whole.
 
     Raises:
         ValueError, WriteError: it cannot be written.
@@ -76,10 +78,12 @@ def write_labels(
         write_atomically(output, lambda file: _write_archive(file, labels, classes))
         return
     ensure_writable_folder(output)
+    with naming(output / INDEX):
+        (output / INDEX).unlink(missing_ok=True)  # it says that what is there belongs together
     for video, values in labels.items():
         _write_array(output / f"{video}.npy", values)
     videos = {video: len(values) for video, values in labels.items()}
-    write_json(output / "labels.json", {"classes": classes, **settings, "videos": videos})
+    write_json(output / INDEX, {"classes": classes, **settings, "videos": videos})
 
 
 def _write_array(path: Path, values: Array) -> None:

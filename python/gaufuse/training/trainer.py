@@ -42,6 +42,7 @@ from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.training.divergence import not_finite
 from gaufuse.training.run_folder import RunFolder, describe_run
 from gaufuse.training.run_log import RunLog
+from gaufuse.training.same_videos import check_same_videos, videos_of
 from gaufuse.training.schedule import (
     phase_ends,
     refresh_index,
@@ -50,6 +51,7 @@ from gaufuse.training.schedule import (
 )
 from gaufuse.training.second_round import new_student, student_config, student_epochs, train_student
 from gaufuse.training.step import TrainingStep, make_optimizer
+from gaufuse.training.stop_signal import Stopped, StopRequest
 from gaufuse.utils.console import ProgressLine, map_table
 from gaufuse.utils.distributed import Share, World
 from gaufuse.utils.files import write_json, write_text
@@ -118,6 +120,7 @@ class Trainer:
         self._detections: tuple[int, Detections] | None = None  # of the test videos, after an epoch
         self._saved_at = time.monotonic()
         self._log = RunLog(None, 0, console)  # writes nothing; run() has another
+        self._stop = StopRequest()
 
     @property
     def base(self) -> SnippetModel:
@@ -128,7 +131,8 @@ class Trainer:
         """Goes on from the folder's latest checkpoint.
 
         Raises:
-            FileNotFoundError, ValueError: there is none, or it is of another configuration.
+            FileNotFoundError, ValueError: there is none, or it is of another configuration, or the
+                data set has changed since.
         """
         path = latest_checkpoint(self.folder.checkpoints)
         if path is None:
@@ -139,12 +143,33 @@ class Trainer:
                 f"{path} was made with another configuration ({self.folder.config}); resume with "
                 "that one, or train into another folder"
             )
-        if state.classes != self.dataset.info.classes:
-            raise ValueError(f"{path} was trained on other classes")
+        info = self.dataset.info
+        for what, before, now in (
+            ("classes", state.classes, info.classes),
+            ("feature_dim", state.feature_dim, info.feature_dim),
+        ):
+            if before != now:
+                raise ValueError(
+                    f"{path} was trained on a data set of other {what} than {info.root}: "
+                    f"{before!s:.200}, not {now!s:.200}; bring it back, or train into "
+                    "another folder"
+                )
+        if "videos" in state.training:  # not in checkpoints of earlier versions
+            check_same_videos(path, state.training["videos"], self.training)
         self._load_training_state(state)
 
     def run(self) -> dict[str, Any]:
-        """Trains to the last epoch and returns what metrics.json holds."""
+        """Trains to the last epoch and returns what metrics.json holds.
+
+        Raises:
+            Stopped: SIGTERM or Ctrl-C asked for an end (`StopRequest`); a checkpoint is there, with
+                which a resumed run ends as this one would have.
+            RuntimeError: the loss is not finite.
+        """
+        with StopRequest(tells=self.world.is_first) as self._stop:
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         config = self.config
         started = time.monotonic()
         self._saved_at = started
@@ -243,10 +268,19 @@ class Trainer:
         if config.schedule.policy == "online":
             self._after_online_epoch()
         evaluated = self._evaluation_is_due(phase_ends)
-        if self.world.is_first and (evaluated or self._checkpoint_is_due()):
+        stop = self._stop_signal()
+        if self.world.is_first and (stop or evaluated or self._checkpoint_is_due()):
             self._save()
-        if evaluated:
+        if evaluated and not stop:  # else a resumed run does it first
             self._evaluate()
+            stop = self._stop_signal()
+        if stop:
+            raise Stopped(stop, f"after epoch {epoch}, with a checkpoint")
+
+    def _stop_signal(self) -> int:
+        """The signal that asked for an end, 0 for none; the same on all processes, which would
+        otherwise wait for one that has left."""
+        return max(self.world.gather(self._stop.number))
 
     def _evaluation_is_due(self, phase_ends: set[int]) -> bool:
         every = self.config.schedule.evaluate_every
@@ -325,6 +359,9 @@ class Trainer:
             def after_epoch(epoch: int, loss: float) -> None:
                 self._log.write(first + epoch, "losses", {"student": loss})
                 progress.advance(f"loss {loss:.3g}")
+                stop = self._stop_signal()
+                if stop and epoch < epochs:  # half a student is not kept
+                    raise Stopped(stop, f"in a student, with the checkpoint of epoch {first}")
 
             seed = config.seed * 100 + student
             train_student(new, labels, self._shares, config, seed, self.world, after_epoch)
@@ -474,7 +511,11 @@ class Trainer:
     def _training_state(self) -> dict[str, Any]:
         """All that a run needs to go on but the weights. Random numbers are not among it: they are
         drawn anew, from the seed and the epoch, at the start of each epoch."""
-        state: dict[str, Any] = {"students": self._students, "labels": self.labels.state_dict()}
+        state: dict[str, Any] = {
+            "students": self._students,
+            "labels": self.labels.state_dict(),
+            "videos": videos_of(self.training),
+        }
         if not self._students:
             state["optimizer"] = self.optimizer.state_dict()
             state["memory"] = self.memory.state_dict()

@@ -68,12 +68,28 @@ def write_folder_atomically(path: str | Path, write: Callable[[Path], object]) -
                 _sync(entry)
             os.chmod(temporary, 0o777 & ~_umask())
             _sync(temporary)
-            remove_folder(path)
-            os.rename(temporary, path)
+            _put_in_place(temporary, path)
             _sync(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """What was there is removed when the new folder has its place, not before: between the two
+    renames there is neither, and removing the files of a large data set takes minutes."""
+    if not path.exists():
+        os.rename(new, path)
+        return
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
+    os.rename(path, aside / path.name)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        os.rename(aside / path.name, path)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
 
 
 def write_in_folder(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
