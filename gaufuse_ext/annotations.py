@@ -15,6 +15,7 @@ import gzip
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import TypeVar
 import numpy as np
 
 OTHER_KEY = {"results": "database", "database": "results"}
-MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
+# What an archive may unpack to: so much in any case, so many times its own size, never more.
+UNPACKED_ANYWAY, MOST_TIMES, MAX_JSON_BYTES = 1 << 24, 200, 4 << 30
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,18 @@ def parse_json(text: str | bytes) -> object:
     Raises:
         ValueError: what is wrong.
     """
-    return json.loads(text, object_pairs_hook=_without_duplicates)
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} occurs {keys.count(twice)} times in one object")
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, _ in pairs if times[key] > 1)
+        raise ValueError(f"key {twice!r:.200} occurs {times[twice]} times in one object")
     return table
 
 
@@ -125,20 +130,25 @@ def read_json(path: str | Path) -> object:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
+        most = min(MAX_JSON_BYTES, max(UNPACKED_ANYWAY, MOST_TIMES * path.stat().st_size))
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
+            data = file.read(most + 1)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder, not a JSON file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not readable JSON ({error})") from None
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError(f"{path} holds more than {MAX_JSON_BYTES >> 30} GiB of JSON")
+    except MemoryError:
+        raise ValueError(f"{path} is not readable JSON (there is no memory for it)") from None
+    if len(data) > most:
+        raise ValueError(f"{path} holds more than {most / 2**30:.2f} GiB of JSON")
     try:
         return parse_json(data)
-    except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
+    except ValueError as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
+    except MemoryError:
+        raise ValueError(f"{path} is not readable JSON (there is no memory for it)") from None
 
 
 def _open(source: Source, what: str, key: str) -> tuple[str, Mapping]:

@@ -4,23 +4,25 @@
                            model.safetensors    the weights
                            training.pt          optimiser, memory, labels
 
-A folder appears whole or not at all, so those that are there can be read.
+checkpoint.json has checksums of all three: a bit that a disk turned over would make a run that goes
+on another one, without a word. A folder appears whole or not at all, so those that are there can be read.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from gaufuse.utils.files import remove_folder, write_folder_atomically, write_in_folder, write_json
+from gaufuse.utils.torch_files import load_torch_file
 from gaufuse_ext.annotations import parse_json
 
 FORMAT = 2
@@ -70,7 +72,8 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         # Through our own file: what safetensors and torch say of a full disk does not say so.
         write_in_folder(path / WEIGHTS, lambda file: file.write(to_safetensors(weights)))
         write_in_folder(path / TRAINING, lambda file: torch.save(checkpoint.training, file))
-        write_json(path / METADATA, metadata)
+        sums = {name: _checksum(path / name) for name in (WEIGHTS, TRAINING)}
+        write_json(path / METADATA, _with_checksums(metadata, sums))
 
     path = Path(folder) / f"epoch-{checkpoint.epoch:04d}"
     write_folder_atomically(path, write)
@@ -80,8 +83,9 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
 def replace_evaluations(path: str | Path, evaluations: list[dict]) -> None:
     """Puts the evaluations of the run so far into a checkpoint that is there."""
     path = Path(path)
-    metadata = {"format": FORMAT} | _read_metadata(path) | {"evaluations": evaluations}
-    write_json(path / METADATA, metadata)
+    metadata, sums = _read_metadata(path)
+    metadata = {"format": FORMAT} | metadata | {"evaluations": evaluations}
+    write_json(path / METADATA, _with_checksums(metadata, sums))
 
 
 def prune_checkpoints(folder: str | Path, keep: int, also: int | None = None) -> None:
@@ -109,7 +113,10 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
             "RUN/checkpoints/epoch-0030 (checkpoint.pt of earlier versions cannot be read: train "
             "again)"
         )
-    metadata = _read_metadata(path)
+    metadata, sums = _read_metadata(path)
+    for name in (WEIGHTS, TRAINING) if training else (WEIGHTS,):
+        if name in sums and (path / name).is_file() and _checksum(path / name) != sums[name]:
+            raise ValueError(_damaged(path / name))
     return Checkpoint(
         **metadata,
         model=_read_weights(path / WEIGHTS),
@@ -119,10 +126,33 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
 
 def read_evaluations(path: str | Path) -> list[dict]:
     """The evaluations of the run up to a checkpoint, without its tensors."""
-    return _read_metadata(Path(path))["evaluations"]
+    return _read_metadata(Path(path))[0]["evaluations"]
 
 
-def _read_metadata(folder: Path) -> dict:
+def _checksum(path: Path) -> int:
+    """CRC-32, which tells damage, not malice."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _with_checksums(metadata: dict, sums: dict[str, int]) -> dict:
+    """`sums`: of the other files."""
+    own = zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+    return metadata | {"checksums": sums | {METADATA: own}}
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged: its checksum is another one; without the folder {path.parent.name} a "
+        "run goes on from the checkpoint before it"
+    )
+
+
+def _read_metadata(folder: Path) -> tuple[dict, dict[str, int]]:
+    """Also the checksums of the other files: none in those of versions before there were any."""
     path = folder / METADATA
     try:
         metadata = parse_json(path.read_text())
@@ -130,14 +160,17 @@ def _read_metadata(folder: Path) -> dict:
         raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error})") from None
-    if not isinstance(metadata, dict) or metadata.pop("format", None) != FORMAT:
+    sums = metadata.pop("checksums", {}) if isinstance(metadata, dict) else {}
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is not of a checkpoint of this version of gaufuse")
     for name, kind in _METADATA_TYPES.items():
         if type(metadata.get(name)) is not kind:
             raise ValueError(
                 f"{path}: {name} must be of type {kind.__name__}, got {metadata.get(name)!r:.80}"
             )
-    return {name: metadata[name] for name in _METADATA_TYPES}
+    if not isinstance(sums, dict) or (sums and _with_checksums(metadata, sums)["checksums"] != sums):
+        raise ValueError(_damaged(path))
+    return {name: metadata[name] for name in _METADATA_TYPES}, sums
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -145,18 +178,12 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # the library's own, and whatever its parts raise
         raise ValueError(f"{path} is not a readable safetensors file ({error})") from None
 
 
 def _read_training(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a readable training state ({reason})") from None
+    state = load_torch_file(path)
     if not isinstance(state, dict):
         raise ValueError(f"{path} must hold a dict, got {type(state).__name__}")
     return state

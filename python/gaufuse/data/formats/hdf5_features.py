@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-MAX_BYTES = 8 << 30
+from gaufuse.utils.safe_load import BROKEN, check_unpacked_size
+
 # In a video's group, or in its own file.
 ARRAY_NAMES = ("feats", "features", "feature", "feat", "c3d_features", "data")
 
@@ -31,7 +32,7 @@ def arrays_in(path: Path, one_video: bool) -> dict[str, str]:
             if own is not None:
                 return {path.name.removesuffix(path.suffix): own}
         found: dict[str, str] = {}
-        _collect(file, found, path)
+        _collect(file, found, path, set())
     return found
 
 
@@ -51,15 +52,19 @@ def read_hdf5(path: Path, key: str) -> np.ndarray:
             raise ValueError(f"{path}: the data of {key!r} lie in another file: refused")
         if node.dtype.kind != "f":
             raise ValueError(f"{path}: {key!r} must hold floats, got {node.dtype}")
-        if node.size * node.dtype.itemsize > MAX_BYTES:
-            raise ValueError(f"{path}: {key!r} is larger than {MAX_BYTES >> 30} GiB")
         try:
+            check_unpacked_size(node.size * node.dtype.itemsize, node.id.get_storage_size())
             return node[()]
-        except OSError as error:
+        except (*BROKEN, OSError, RuntimeError) as error:
             raise ValueError(f"{path}: {key!r} cannot be read ({error})") from None
 
 
-def _collect(group: Any, found: dict[str, str], path: Path) -> None:
+def _collect(group: Any, found: dict[str, str], path: Path, seen: set[int]) -> None:
+    """`seen`: where groups lie. A group may be linked to from many places, itself among them."""
+    place = _library(path).h5o.get_info(group.id).addr
+    if place in seen:
+        return
+    seen.add(place)
     for name in group:
         node = _member(group, name)
         if node is None:
@@ -68,7 +73,7 @@ def _collect(group: Any, found: dict[str, str], path: Path) -> None:
         if hasattr(node, "keys"):  # a group: a video's, or one of videos
             own = _own_array(node)
             if own is None:
-                _collect(node, found, path)
+                _collect(node, found, path, seen)
                 continue
             key = f"{key}/{own}"
         if name in found:
