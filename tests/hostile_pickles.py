@@ -89,7 +89,10 @@ def attacks(marker: Path) -> dict[str, bytes]:
         "a list as a key": b"}]Ns",
         "bad text": b"X\x02\x00\x00\x00\xff\xff",
     }  # fmt: skip
-    return {name: body if name in ("nothing", "no STOP") else body + b"." for name, body in found.items()}
+    return {
+        name: body if name in ("nothing", "no STOP") else body + b"."
+        for name, body in found.items()
+    }
 
 
 def as_npy(body: bytes, shape: tuple[int, ...] = (1,)) -> bytes:

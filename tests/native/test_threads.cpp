@@ -35,7 +35,7 @@ struct Input {
   std::vector<T> cas;
 
   Input() {
-    Bytes bytes(nullptr, 1);
+    Bytes bytes(nullptr, 0);
     for (int64_t g = 0; g < kGroups; ++g) {
       counts.push_back(g == 0 ? kCapacity : bytes.upto(kCapacity / (1 + g % 7)));
       lengths.push_back(g == 0 ? kSnippets : bytes.upto(kSnippets));

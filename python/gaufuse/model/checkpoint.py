@@ -5,7 +5,8 @@
                            training.pt          optimiser, memory, labels
 
 checkpoint.json has checksums of all three: a bit that a disk turned over would make a run that goes
-on another one, without a word. A folder appears whole or not at all, so those that are there can be read.
+on another one, without a word. A folder appears whole or not at all, so those that are there can be
+read.
 """
 
 from __future__ import annotations
@@ -140,8 +141,9 @@ def _checksum(path: Path) -> int:
 
 def _with_checksums(metadata: dict, sums: dict[str, int]) -> dict:
     """`sums`: of the other files."""
-    own = zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
-    return metadata | {"checksums": sums | {METADATA: own}}
+    others = {name: value for name, value in sums.items() if name != METADATA}
+    own = zlib.crc32(json.dumps([metadata, others], sort_keys=True).encode())
+    return metadata | {"checksums": others | {METADATA: own}}
 
 
 def _damaged(path: Path) -> str:
@@ -168,7 +170,10 @@ def _read_metadata(folder: Path) -> tuple[dict, dict[str, int]]:
             raise ValueError(
                 f"{path}: {name} must be of type {kind.__name__}, got {metadata.get(name)!r:.80}"
             )
-    if not isinstance(sums, dict) or (sums and _with_checksums(metadata, sums)["checksums"] != sums):
+    intact = isinstance(sums, dict) and (
+        not sums or _with_checksums(metadata, sums)["checksums"] == sums
+    )
+    if not intact:
         raise ValueError(_damaged(path))
     return {name: metadata[name] for name in _METADATA_TYPES}, sums
 

@@ -20,13 +20,61 @@ import numpy as np
 MAX_STEPS = 20_000_000  # a list of a million annotations takes a few million
 
 # What builds plain values. Left out: persistent ids, extension codes, objects of classes, buffers.
-_OPCODES = (
-    "MARK STOP POP POP_MARK DUP FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 NONE NEWTRUE "
-    "NEWFALSE BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE "
-    "BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 APPEND APPENDS LIST EMPTY_LIST DICT EMPTY_DICT "
-    "SETITEM SETITEMS TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 GET BINGET LONG_BINGET PUT BINPUT "
-    "LONG_BINPUT MEMOIZE PROTO FRAME GLOBAL STACK_GLOBAL REDUCE BUILD"
-).split()
+_OPCODES = [
+    "MARK",
+    "STOP",
+    "POP",
+    "POP_MARK",
+    "DUP",
+    "FLOAT",
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "NONE",
+    "NEWTRUE",
+    "NEWFALSE",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+    "BINBYTES8",
+    "APPEND",
+    "APPENDS",
+    "LIST",
+    "EMPTY_LIST",
+    "DICT",
+    "EMPTY_DICT",
+    "SETITEM",
+    "SETITEMS",
+    "TUPLE",
+    "EMPTY_TUPLE",
+    "TUPLE1",
+    "TUPLE2",
+    "TUPLE3",
+    "GET",
+    "BINGET",
+    "LONG_BINGET",
+    "PUT",
+    "BINPUT",
+    "LONG_BINPUT",
+    "MEMOIZE",
+    "PROTO",
+    "FRAME",
+    "GLOBAL",
+    "STACK_GLOBAL",
+    "REDUCE",
+    "BUILD",
+]
 
 # Numbers, text and objects, in the spelling of pickles: f8, <U12, |b1.
 _DTYPE_NAME = re.compile(r"[<>|=]?(?:[biufc]\d{1,2}|[SaU]\d{1,9}|O\d?|[?])")

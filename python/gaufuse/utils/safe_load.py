@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ BROKEN = (
     SyntaxError,
     AssertionError,
     struct.error,
+    tokenize.TokenError,
     pickle.UnpicklingError,
 )
 

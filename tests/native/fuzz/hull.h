@@ -16,16 +16,15 @@ class Hull {
     most_ = std::max(most_, static_cast<double>(value));
   }
 
-  // Finite, and no further out than rounding in T takes it; sums lose what is below 1e-300.
+  // Finite, and no further out than rounding in T takes it, or `lost` where sums lose small
+  // numbers.
   template <typename T>
-  bool holds(T value) const {
+  bool holds(T value, double lost = 1e-300) const {
     const double mean = static_cast<double>(value);
     const double size = std::max(std::fabs(least_), std::fabs(most_));
-    const double room = size * 64.0 * static_cast<double>(std::numeric_limits<T>::epsilon());
-    const double most_room =
-        room + 1e-300 + static_cast<double>(std::numeric_limits<T>::denorm_min());
-    const bool inside =
-        std::isfinite(mean) && mean >= least_ - most_room && mean <= most_ + most_room;
+    const double room = 64.0 * size * static_cast<double>(std::numeric_limits<T>::epsilon()) +
+                        lost + static_cast<double>(std::numeric_limits<T>::denorm_min());
+    const bool inside = std::isfinite(mean) && mean >= least_ - room && mean <= most_ + room;
     if (!inside) std::fprintf(stderr, "%.17g is no mean of [%.17g, %.17g]\n", mean, least_, most_);
     return inside;
   }

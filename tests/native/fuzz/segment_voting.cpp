@@ -24,7 +24,9 @@ void check_kept(const ScoredGroups<T>& given, const SegmentVotingParams<T>& para
     start.add(segment.start);
     end.add(segment.end);
   }
-  CHECK(start.holds(params.refined[2 * at]) && end.holds(params.refined[2 * at + 1]));
+  constexpr double kLost = 1e-40;  // as gaufuse/segment_voting.h says
+  CHECK(start.holds(params.refined[2 * at], kLost));
+  CHECK(end.holds(params.refined[2 * at + 1], kLost));
   CHECK(params.refined[2 * at] <= params.refined[2 * at + 1]);
 }
 

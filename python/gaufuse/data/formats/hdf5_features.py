@@ -5,6 +5,8 @@ Read without trust: links and arrays that lead to other files are not followed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +54,8 @@ def read_hdf5(path: Path, key: str) -> np.ndarray:
             raise ValueError(f"{path}: the data of {key!r} lie in another file: refused")
         if node.dtype.kind != "f":
             raise ValueError(f"{path}: {key!r} must hold floats, got {node.dtype}")
-        try:
-            check_unpacked_size(node.size * node.dtype.itemsize, node.id.get_storage_size())
-            return node[()]
-        except (*BROKEN, OSError, RuntimeError) as error:
-            raise ValueError(f"{path}: {key!r} cannot be read ({error})") from None
+        check_unpacked_size(node.size * node.dtype.itemsize, node.id.get_storage_size())
+        return node[()]
 
 
 def _collect(group: Any, found: dict[str, str], path: Path, seen: set[int]) -> None:
@@ -100,11 +99,18 @@ def _member(group: Any, name: str) -> Any:
     return group[name]
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Whatever h5py raises of a damaged file, also later on, is about this file."""
     h5py = _library(path)
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (*BROKEN, OSError, RuntimeError) as error:
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}"):
+            raise
         raise ValueError(f"{path} is not a readable HDF5 file ({error})") from None
 
 
