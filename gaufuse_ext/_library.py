@@ -43,6 +43,7 @@ def register_gradient(name: str, backward: Callable, setup_context: Callable) ->
 
 def call_native(function: Callable, tensor: torch.Tensor, *arguments) -> None:
     """Calls a native function where `tensor` lies, in its dtype; tensors go as their addresses."""
+    arguments = [_aligned(x) if isinstance(x, torch.Tensor) else x for x in arguments]
     addresses = [
         argument.data_ptr()
         if isinstance(argument, torch.Tensor)
@@ -54,3 +55,8 @@ def call_native(function: Callable, tensor: torch.Tensor, *arguments) -> None:
         stream = torch.cuda.current_stream().cuda_stream if on_cuda else 0
         launch = _native.Launch(on_cuda, tensor.dtype == torch.float64, kernel_threads(), stream)
         function(launch, *addresses)
+
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """Itself, but for a view of bytes (torch.frombuffer) that begins in the middle of a number."""
+    return tensor.clone() if tensor.data_ptr() % tensor.element_size() else tensor

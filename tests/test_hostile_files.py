@@ -552,3 +552,54 @@ def test_a_video_of_100_000_snippets(tmp_path, capsys):
     with np.load(output) as labels:
         assert labels["long"].shape == (100_000, 2)
         assert ((labels["long"] >= 0) & (labels["long"] <= 1)).all()
+
+
+# Names from files, as paths
+
+UNSAFE = ["..", "../up", "/tmp/up", "a/b", "a\\b", ".", ".hidden", "", "a\0b", "a\nb", "x" * 300]
+SAFE = ["con", "NUL", "aux.txt", "Video", "video", "VIDEO", "a b", "-o", "~", "$HOME", "%s", "é"]
+
+
+@pytest.mark.parametrize("name", UNSAFE, ids=ascii)
+def test_names_that_are_no_files_names(tmp_path, name):
+    folder = tiny_dataset(tmp_path / "data")
+    path = folder / "annotations.json"
+    truth = json.loads(path.read_text())
+    database = truth.get("database", truth)
+    database[name] = database.pop(sorted(database)[0])
+    path.write_text(json.dumps(truth))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="cannot be a file's name"):
+        load_dataset(folder)
+    assert main(["convert", str(folder), str(tmp_path / "out")]) != 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_odd_names_are_names(tmp_path):
+    """Names that differ in case, that mean something to a shell, or that another system reserves."""
+    entry = [{"segment": [0.0, 3.0], "label": "a", "score": 0.5}]
+    (tmp_path / "p.json").write_text(json.dumps({"results": dict.fromkeys(SAFE, entry)}))
+    output = tmp_path / "labels"
+    assert main(["label", str(tmp_path / "p.json"), "-o", str(output)]) == 0
+    found = {
+        path.stem if path.name != "aux.txt.npy" else "aux.txt" for path in output.glob("*.npy")
+    }
+    assert found == set(SAFE)
+
+
+def test_one_name_in_two_unicode_forms(tmp_path):
+    """Two files on Linux, so two videos."""
+    folder = tiny_dataset(tmp_path / "data")
+    before = load_dataset(folder)
+    path = folder / "annotations.json"
+    truth = json.loads(path.read_text())
+    database = truth.get("database", truth)
+    first, second = sorted(database)[:2]
+    for old, new in ((first, "caf\u00e9"), (second, "cafe\u0301")):
+        database[new] = database.pop(old)
+        (folder / "features" / f"{old}.npy").rename(folder / "features" / f"{new}.npy")
+    path.write_text(json.dumps(truth))
+    after = load_dataset(folder)
+    for one, other in ((before.training, after.training), (before.testing, after.testing)):
+        assert len(one.names) == len(other.names)
+        assert sorted(one.features.lengths) == sorted(other.features.lengths)
