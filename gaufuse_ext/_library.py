@@ -59,9 +59,15 @@ def call_native(
     Raises:
         TypeError: the function's parameter struct (csrc/gaufuse) has other fields.
     """
+    aligned = []  # alive until the call is over
     for name, value in arguments.items():
         if isinstance(value, torch.Tensor):
-            arguments[name] = value.data_ptr()
+            address = value.data_ptr()
+            if address % value.element_size():
+                # A view of bytes (torch.frombuffer) that begins in the middle of a number.
+                aligned.append(value.clone())
+                address = aligned[-1].data_ptr()
+            arguments[name] = address
     arguments["cuda"] = tensor.is_cuda
     arguments["float64"] = tensor.dtype == torch.float64
     arguments["threads"] = kernel_threads()
