@@ -1,8 +1,13 @@
 """The kernels, called by name (csrc/bindings). Written by csrc/bindings/stubs.py."""
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-Address: TypeAlias = int | None  # of a tensor's first element; null
+class Tensor(Protocol):
+    """Of torch; this module does not know it."""
+
+    def data_ptr(self) -> int: ...
+
+Address: TypeAlias = Tensor | int | None  # of the first element; null
 
 version: str
 compiler: str
@@ -11,6 +16,17 @@ cuda_version: str | None
 cuda_architectures: str
 signatures: dict[str, dict[str, str]]
 
+class ReadDetections:
+    """Detections read from JSON (csrc/gaufuse/read_detections.h)."""
+
+    @property
+    def videos(self) -> list[str]: ...
+    @property
+    def classes(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def copy_to(self, *, segments: int, scores: int, video_ids: int, class_ids: int) -> None: ...
+
+def read_detections(*, data: bytes, labelled: bool) -> ReadDetections | None: ...
 def threshold_proposals(
     *,
     cas: Address,
@@ -247,3 +263,84 @@ def plan_linpro_workspace(
     rows: int,
     with_variation: bool,
 ) -> tuple[int, int]: ...
+def match_detections(
+    *,
+    segments: Address,
+    scores: Address,
+    videos: Address,
+    classes: Address,
+    true_segments: Address,
+    true_videos: Address,
+    true_classes: Address,
+    ambiguous_segments: Address,
+    ambiguous_videos: Address,
+    thresholds: Address,
+    found_by: Address,
+    order: Address,
+    offsets: Address,
+    num_detections: int,
+    num_instances: int,
+    num_ambiguous: int,
+    num_thresholds: int,
+    num_classes: int,
+    num_videos: int,
+    in_snippets: bool,
+    threads: int,
+) -> None: ...
+def average_precision(
+    *,
+    found_by: Address,
+    true_classes: Address,
+    order: Address,
+    offsets: Address,
+    precision: Address,
+    num_detections: int,
+    num_instances: int,
+    num_thresholds: int,
+    num_classes: int,
+    threads: int,
+) -> None: ...
+def bootstrap_precision(
+    *,
+    found_by: Address,
+    videos: Address,
+    true_videos: Address,
+    true_classes: Address,
+    order: Address,
+    offsets: Address,
+    weights: Address,
+    precision: Address,
+    num_detections: int,
+    num_instances: int,
+    num_thresholds: int,
+    num_classes: int,
+    num_videos: int,
+    num_samples: int,
+    threads: int,
+) -> None: ...
+def repeated_detections(
+    *,
+    segments: Address,
+    scores: Address,
+    videos: Address,
+    classes: Address,
+    repeated: Address,
+    num_detections: int,
+    num_videos: int,
+    threads: int,
+) -> None: ...
+def first_proposals(
+    *,
+    segments: Address,
+    scores: Address,
+    videos: Address,
+    true_segments: Address,
+    true_videos: Address,
+    thresholds: Address,
+    ranks: Address,
+    num_proposals: int,
+    num_instances: int,
+    num_thresholds: int,
+    num_videos: int,
+    threads: int,
+) -> None: ...
