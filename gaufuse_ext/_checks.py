@@ -95,6 +95,8 @@ def check_integer(name: str, value: object, least: int) -> int:
         raise TypeError(f"{name} must be an integer, got {describe(value)}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    if isinstance(value, np.integer):
+        return int(value)
     return value  # type: ignore[return-value]  # torch.compile's SymInt stays symbolic
 
 

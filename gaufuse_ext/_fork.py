@@ -19,7 +19,13 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _FORKED_WITHOUT_EXEC = 0x40  # PF_FORKNOEXEC of Linux
-_own = threading.local()
+
+
+class _Own(threading.local):
+    threads: int | None = None  # what torch had before it was let work on one
+
+
+_own = _Own()
 
 
 def _is_forked() -> bool:
@@ -67,4 +73,4 @@ def works_in_forked_child(function: Callable[Parameters, Result]) -> Callable[Pa
 
 def kernel_threads() -> int:
     """As many threads as the caller gave torch."""
-    return getattr(_own, "threads", None) or torch.get_num_threads()
+    return _own.threads or torch.get_num_threads()

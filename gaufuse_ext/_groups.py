@@ -1,8 +1,8 @@
-"""Groups: every operation works on (G, ...) tensors; one group may come without the G axis."""
+"""Groups: every operation works on (G, ...) tensors, or on one group's, without the G axis."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 
@@ -10,16 +10,13 @@ from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._library import _native
 
-Result = TypeVar("Result", bound=tuple[torch.Tensor, ...])
-
 
 class ScoredGroups(NamedTuple):
-    """Checked arguments with the G axis, and whether they came with it."""
+    """Checked arguments; (N, 2), (N,) and (1,) of one group."""
 
     segments: torch.Tensor  # (G, N, 2)
     scores: torch.Tensor  # (G, N)
     counts: torch.Tensor | None  # (G,) int64
-    batched: bool
 
 
 def scored_groups(segments: object, scores: object, counts: _checks.Counts) -> ScoredGroups:
@@ -30,17 +27,14 @@ def scored_groups(segments: object, scores: object, counts: _checks.Counts) -> S
     """
     segments = _checks.check_segments("segments", segments)
     scores = _checks.check_like("scores", scores, segments.shape[:-1], segments)
-    batched = segments.dim() == 3
-    if not batched:
-        segments, scores = segments.unsqueeze(0), scores.unsqueeze(0)
     if counts is not None:
-        counts = _checks.check_counts("counts", counts, len(segments), segments.device)
-    return ScoredGroups(segments, scores, counts, batched)
+        counts = _checks.check_counts("counts", counts, group_sizes(scores.shape)[0], scores.device)
+    return ScoredGroups(segments, scores, counts)
 
 
-def unbatch(result: Result) -> Result:
-    """Takes the G axis of one group off every tensor of a result, which is a NamedTuple of them."""
-    return type(result)(*(tensor.squeeze(0) for tensor in result))
+def group_sizes(shape: torch.Size) -> tuple[int, int]:
+    """G and N of (G, N), 1 and N of one group's (N,)."""
+    return (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
 
 
 @works_in_forked_child
@@ -54,6 +48,6 @@ def greedy_workspace(scores: torch.Tensor) -> torch.Tensor | None:
     2,048 segments; of larger ones 16 bytes a segment, of at most 256 groups at a time."""
     if not scores.is_cuda:
         return None
-    groups, capacity = scores.shape
+    groups, capacity = group_sizes(scores.shape)
     size = _native.greedy_workspace(groups=groups, capacity=capacity)
     return scores.new_empty((size,), dtype=torch.float64) if size else None

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from gaufuse_ext import _dispatcher
 from gaufuse_ext._fork import kernel_threads
 
 try:
@@ -38,7 +39,13 @@ def define_operation(
     for key in ("CPU", "CUDA"):
         _LIBRARY.impl(name, implementation, key)
     torch.library.register_fake(f"gaufuse::{name}", fake, lib=_LIBRARY)
-    operation: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
+    dispatched: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
+
+    def operation(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        if _dispatcher.is_needed(arguments):
+            return dispatched(*arguments, **keywords)
+        return implementation(*arguments, **keywords)
+
     return operation
 
 
@@ -54,7 +61,7 @@ def register_gradient(
 def call_native(
     function: Callable[..., None], tensor: torch.Tensor, /, **arguments: object
 ) -> None:
-    """Calls a native function where `tensor` lies, in its dtype; tensors go as their addresses.
+    """Calls a native function where `tensor` lies, in its dtype; of tensors it takes the address.
 
     Raises:
         TypeError: the function's parameter struct (csrc/gaufuse) has other fields.

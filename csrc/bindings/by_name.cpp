@@ -85,8 +85,19 @@ bool read_value(const char* function, const Argument& argument, PyObject* value,
     result = nullptr;
     return true;
   }
-  if (!is_integer(value))
-    return raise_wrong_kind(function, argument, value, "an address (int) or None");
+  if (!is_integer(value)) {
+    static PyObject* const method = PyUnicode_InternFromString("data_ptr");
+    PyObject* address = PyObject_CallMethodNoArgs(value, method);
+    if (address == nullptr && !PyErr_ExceptionMatches(PyExc_AttributeError)) return false;
+    if (address != nullptr && is_integer(address)) {
+      const bool is_read = read_value(function, argument, address, result);
+      Py_DECREF(address);
+      return is_read;
+    }
+    Py_XDECREF(address);
+    PyErr_Clear();
+    return raise_wrong_kind(function, argument, value, "a tensor, an address (int) or None");
+  }
   const unsigned long long address = PyLong_AsUnsignedLongLong(value);
   if (address == ULLONG_MAX && PyErr_Occurred() != nullptr) {
     PyErr_Format(PyExc_OverflowError, "%s: %U is no address: %R", function, argument.name, value);

@@ -1,9 +1,9 @@
 // Keyword arguments of a Python call into structs that list their fields (gaufuse/fields.h).
 //
 // What is unknown or missing is a TypeError that names it, and so is a value of another kind than
-// the field's: an address (int, or None for null), an int, a float (ints count as such), a bool.
-// Names are interned, as Python's own are: arguments in the order of the fields, as calls have
-// them, take a comparison of pointers each.
+// the field's: an address (an int, what has one as its data_ptr(), or None for null), an int, a
+// float (ints count as such), a bool. Names are interned, as Python's own are: arguments in the
+// order of the fields, as calls have them, take a comparison of pointers each.
 #pragma once
 
 #include <Python.h>

@@ -15,9 +15,14 @@ FILE = Path(__file__).resolve().parents[2] / "gaufuse_ext" / "_native.pyi"
 HEAD = '''\
 """The kernels, called by name (csrc/bindings). Written by csrc/bindings/stubs.py."""
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-Address: TypeAlias = int | None  # of a tensor's first element; null
+class Tensor(Protocol):
+    """Of torch; this module does not know it."""
+
+    def data_ptr(self) -> int: ...
+
+Address: TypeAlias = Tensor | int | None  # of the first element; null
 
 class ReadDetections:
     """Detections read from JSON (csrc/gaufuse/read_detections.h)."""

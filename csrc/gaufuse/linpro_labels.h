@@ -59,8 +59,8 @@ struct LinproLabelsParams {
   const int64_t* counts;   // (groups,) or null
   const int64_t* lengths;  // (groups,) or null
   T* labels;               // (groups, num_snippets)
-  double* objective;       // (groups,)
-  double* residual;        // (groups,)
+  T* objective;            // (groups,)
+  T* residual;             // (groups,)
   double* gap;             // (groups,) relative, the largest of the group's components
   int64_t* pivots;         // (groups,)
   int64_t* status;         // (groups,) LinproStatus

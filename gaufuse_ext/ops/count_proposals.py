@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,16 +10,16 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
+from gaufuse_ext._groups import group_sizes
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
 class Sequences(NamedTuple):
-    """Checked arguments with the G axis, and whether they came with it."""
+    """Checked arguments; (T,) and (1,) of one group."""
 
     cas: torch.Tensor  # (G, T) float32 or float64
     thresholds: torch.Tensor  # (H,) or (G, H) float64
     lengths: torch.Tensor | None  # (G,) int64
-    batched: bool
 
 
 @works_in_forked_child
@@ -44,16 +45,19 @@ def count_proposals(
     Raises:
         TypeError, ValueError: as `threshold_proposals`.
     """
-    cas, thresholds, lengths, batched = check_sequences(cas, thresholds, lengths, min_length)
-    counts = _operation(cas, thresholds, lengths, min_length)
-    return counts if batched else counts.squeeze(0)
+    sequences = check_sequences(cas, thresholds, lengths)
+    return count(sequences, _checks.check_integer("min_length", min_length, 1))
+
+
+def count(sequences: Sequences, min_length: int) -> torch.Tensor:
+    """(G,) int64, or () of one group: count_proposals of what is checked already."""
+    return _operation(sequences.cas, sequences.thresholds, sequences.lengths, min_length)
 
 
 def check_sequences(
     cas: object,
     thresholds: torch.Tensor | Sequence[float],
     lengths: _checks.Counts,
-    min_length: object,
 ) -> Sequences:
     """What operations on sequences and thresholds take.
 
@@ -63,20 +67,18 @@ def check_sequences(
     if isinstance(cas, torch.Tensor) and cas.dtype in (torch.float16, torch.bfloat16):
         cas = cas.float()
     cas = _checks.check_tensor("cas", cas, "(G, T), or (T,) for one group,", (1, 2))
-    batched = cas.dim() == 2
-    cas = cas.detach() if batched else cas.detach().unsqueeze(0)
-    thresholds = _check_thresholds(thresholds, len(cas), cas.device)
+    groups = group_sizes(cas.shape)[0]
+    thresholds = _check_thresholds(thresholds, groups, cas.device)
     if lengths is not None:
-        lengths = _checks.check_counts("lengths", lengths, len(cas), cas.device)
-    _checks.check_integer("min_length", min_length, 1)
-    return Sequences(cas, thresholds, lengths, batched)
+        lengths = _checks.check_counts("lengths", lengths, groups, cas.device)
+    return Sequences(cas.detach(), thresholds, lengths)
 
 
 def sequence_workspace(cas: torch.Tensor, num_thresholds: int) -> torch.Tensor | None:
     """What does not fit into a CUDA block's shared memory, for up to 1,024 blocks."""
     if not cas.is_cuda:
         return None
-    groups, num_snippets = cas.shape
+    groups, num_snippets = group_sizes(cas.shape)
     size = _native.proposals_workspace(
         groups=groups, num_snippets=num_snippets, num_thresholds=num_thresholds
     )
@@ -94,7 +96,9 @@ def _check_thresholds(
                 f"thresholds must hold numbers, got {_checks.describe(thresholds)}"
             ) from error
         # Under torch.compile the branch would break the graph; the CPU kernel checks too.
-        if not torch.compiler.is_compiling() and not bool(torch.isfinite(thresholds).all()):
+        if not torch.compiler.is_compiling() and not all(
+            math.isfinite(threshold) for threshold in thresholds.reshape(-1).tolist()
+        ):
             raise ValueError(f"thresholds must be finite, got {thresholds.tolist()}")
     elif thresholds.is_complex() or thresholds.dtype == torch.bool:
         raise TypeError(f"thresholds must hold numbers, got {_checks.describe(thresholds)}")
@@ -110,8 +114,8 @@ def _implementation(
     cas: torch.Tensor, thresholds: torch.Tensor, lengths: torch.Tensor | None, min_length: int
 ) -> torch.Tensor:
     cas = cas.contiguous()
-    groups, num_snippets = cas.shape
-    counts = cas.new_empty((groups,), dtype=torch.int64)
+    groups, num_snippets = group_sizes(cas.shape)
+    counts = cas.new_empty(cas.shape[:-1], dtype=torch.int64)
     call_native(
         _native.count_proposals,
         cas,
@@ -136,7 +140,7 @@ def _implementation(
 
 
 def _fake(cas: torch.Tensor, *_: object) -> torch.Tensor:
-    return cas.new_empty((cas.shape[0],), dtype=torch.int64)
+    return cas.new_empty(cas.shape[:-1], dtype=torch.int64)
 
 
 _operation = define_operation(

@@ -8,7 +8,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch, valid_mask
+from gaufuse_ext._groups import greedy_workspace, group_sizes, scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
 
 OVERLAPS = ("candidate", "iou", "min")  # in the order of gaufuse::Overlap
@@ -64,30 +64,28 @@ def fuse_segments(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
+    segments, scores, counts = scored_groups(segments, scores, counts)
     if weights is None:
         weights = scores
     else:
-        shape = scores.shape if batched else scores.shape[1:]
-        weights = _checks.check_like("weights", weights, shape, segments).reshape(scores.shape)
-    _checks.check_positive("temperature", temperature)
-    _checks.check_finite_number("threshold", threshold)
-    _checks.check_not_negative("length_offset", length_offset)
+        weights = _checks.check_like("weights", weights, scores.shape, segments)
+    temperature = _checks.check_positive("temperature", temperature)
+    threshold = _checks.check_finite_number("threshold", threshold)
+    offset = _checks.check_not_negative("length_offset", length_offset)
     kind = OVERLAPS.index(_checks.check_choice("overlap", overlap, OVERLAPS))
-    result = FusedSegments(
-        *_operation(segments, scores, weights, counts, temperature, threshold, length_offset, kind)
-    )
-    return result if batched else unbatch(result)
-
-
-def _allocate(segments: torch.Tensor) -> FusedSegments:
-    groups, capacity, _ = segments.shape
     return FusedSegments(
-        segments.new_empty((groups, capacity, 2)),
-        segments.new_empty((groups, capacity)),
-        segments.new_empty((groups,), dtype=torch.int64),
-        segments.new_empty((groups, capacity), dtype=torch.int64),
-        segments.new_empty((groups, capacity)),
+        *_operation(segments, scores, weights, counts, temperature, threshold, offset, kind)
+    )
+
+
+def _allocate(scores: torch.Tensor) -> FusedSegments:
+    *groups, capacity = scores.shape
+    return FusedSegments(
+        scores.new_empty(*groups, capacity, 2),
+        scores.new_empty(*groups, capacity),
+        scores.new_empty(groups, dtype=torch.int64),
+        scores.new_empty(*groups, capacity, dtype=torch.int64),
+        scores.new_empty(*groups, capacity),
     )
 
 
@@ -101,9 +99,9 @@ def _implementation(
     length_offset: float,
     overlap: int,
 ) -> tuple[torch.Tensor, ...]:
-    segments, scores, weights = (x.contiguous() for x in (segments, scores, weights))
-    groups, capacity, _ = segments.shape
-    out = _allocate(segments)
+    segments, scores, weights = segments.contiguous(), scores.contiguous(), weights.contiguous()
+    groups, capacity = group_sizes(scores.shape)
+    out = _allocate(scores)
     call_native(
         _native.fuse_segments,
         segments,
@@ -127,8 +125,8 @@ def _implementation(
     return tuple(out)
 
 
-def _fake(segments: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
-    return tuple(_allocate(segments))
+def _fake(segments: torch.Tensor, scores: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
+    return tuple(_allocate(scores))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -158,12 +156,12 @@ def _backward(
     if grad_scores is None:
         grad_scores = torch.zeros_like(scores)
     grad_segments = _pick(grad_segments, cluster)  # of each member's own cluster
-    grad_scores = grad_scores.gather(1, cluster)
+    grad_scores = grad_scores.gather(-1, cluster)
     deviation = (grad_segments * (segments - _pick(fused_segments, cluster))).sum(-1)
-    deviation = deviation + grad_scores * (scores - fused_scores.gather(1, cluster))
+    deviation = deviation + grad_scores * (scores - fused_scores.gather(-1, cluster))
     grad_weights = shares * deviation / ctx.temperature
     if counts is not None:  # padding of the inputs may hold anything, NaN too
-        valid = valid_mask(counts, scores.shape[1])
+        valid = valid_mask(counts, scores.shape[-1]).reshape(scores.shape)
         grad_weights = torch.where(valid, grad_weights, 0.0)
     return (
         shares.unsqueeze(-1) * grad_segments,
@@ -174,7 +172,7 @@ def _backward(
 
 
 def _pick(values: torch.Tensor, cluster: torch.Tensor) -> torch.Tensor:
-    return values.gather(1, cluster.unsqueeze(-1).expand(-1, -1, 2))
+    return values.gather(-2, cluster.unsqueeze(-1).expand(*cluster.shape, 2))
 
 
 _operation = define_operation(

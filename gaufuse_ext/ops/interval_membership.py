@@ -6,6 +6,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
+from gaufuse_ext._groups import group_sizes
 from gaufuse_ext._library import _native, call_native, define_operation
 
 MODES = ("contrast", "mean", "contrast_mean")  # in the order of gaufuse::Membership
@@ -44,19 +45,16 @@ def interval_membership(
             CUDA values are not read back, so not checked).
     """
     segments = _checks.check_segments("segments", segments)
-    _checks.check_integer("num_snippets", num_snippets, 0)
+    num_snippets = _checks.check_integer("num_snippets", num_snippets, 0)
     kind = MODES.index(_checks.check_choice("mode", mode, MODES))
-    _checks.check_not_negative("margin", margin)
-    _checks.check_not_negative("margin_power", margin_power)
-    batched = segments.dim() == 3
-    segments = segments.detach() if batched else segments.detach().unsqueeze(0)
-    groups, device = len(segments), segments.device
+    margin = _checks.check_not_negative("margin", margin)
+    power = _checks.check_not_negative("margin_power", margin_power)
+    groups, device = group_sizes(segments.shape[:-1])[0], segments.device
     if counts is not None:
         counts = _checks.check_counts("counts", counts, groups, device)
     if lengths is not None:
         lengths = _checks.check_counts("lengths", lengths, groups, device)
-    matrix = _operation(segments, counts, lengths, num_snippets, margin, margin_power, kind)
-    return matrix if batched else matrix.squeeze(0)
+    return _operation(segments.detach(), counts, lengths, num_snippets, margin, power, kind)
 
 
 def _implementation(
@@ -69,8 +67,8 @@ def _implementation(
     mode: int,
 ) -> torch.Tensor:
     segments = segments.contiguous()
-    groups, capacity, _ = segments.shape
-    matrix = segments.new_empty((groups, capacity, num_snippets))
+    groups, capacity = group_sizes(segments.shape[:-1])
+    matrix = segments.new_empty(*segments.shape[:-1], num_snippets)
     call_native(
         _native.interval_membership,
         segments,
@@ -95,7 +93,7 @@ def _fake(
     num_snippets: int,
     *_: object,
 ) -> torch.Tensor:
-    return segments.new_empty((*segments.shape[:2], num_snippets))
+    return segments.new_empty(*segments.shape[:-1], num_snippets)
 
 
 _operation = define_operation(

@@ -12,7 +12,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import kernel_threads, works_in_forked_child
-from gaufuse_ext._groups import scored_groups, valid_mask
+from gaufuse_ext._groups import group_sizes, scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.array_types import Floats
 from gaufuse_ext.linpro import highs
@@ -53,6 +53,8 @@ _RELAXED = _STATUSES.index(LinproStatus.RELAXED)
 
 
 class _Instances(NamedTuple):
+    """(N, 2), (N,), (N,), (1,), (1,) of one group."""
+
     segments: torch.Tensor  # (G, N, 2)
     scores: torch.Tensor  # (G, N)
     weights: torch.Tensor | None  # (G, N); None: ones
@@ -75,6 +77,15 @@ class _Instances(NamedTuple):
         rows = torch.cat([x.reshape(len(groups), -1).double() for x in given], dim=1).cpu()
         columns = iter(rows.split([x[0].numel() for x in given], dim=1))
         return _of_each(parts, lambda x: next(columns).reshape(x.shape))
+
+    def as_batch(self) -> _Instances:
+        """One group as a batch of one."""
+        if self.scores.dim() == 2:
+            return self
+        weights = None if self.weights is None else self.weights.unsqueeze(0)
+        return self._replace(
+            segments=self.segments.unsqueeze(0), scores=self.scores.unsqueeze(0), weights=weights
+        )
 
     def length(self, index: int, num_snippets: int) -> int:
         return num_snippets if self.lengths is None else int(self.lengths[index])
@@ -102,7 +113,6 @@ class LinproLabels:
     gap: torch.Tensor  # (G,) between objective and dual bound, relative; NaN where HiGHS solved
     pivots: torch.Tensor  # (G,) int64, simplex pivots of the native solver
     codes: torch.Tensor  # (G,) int64, statuses as numbers: reading `status` waits for the device
-    by_highs: torch.Tensor  # (G,) bool, whose labels HiGHS made
     _instances: _Instances = field(repr=False)
     _rows: str = field(repr=False)
 
@@ -119,6 +129,12 @@ class LinproLabels:
         return self.codes == _RELAXED
 
     @property
+    @works_in_forked_child
+    def by_highs(self) -> torch.Tensor:
+        """(G,) bool, without waiting for the device: whose labels HiGHS made."""
+        return self.gap.isnan()
+
+    @property
     def backend(self) -> list[str] | str:
         """(G,) "native" or "highs"."""
         by_highs = self.by_highs.reshape(-1).tolist()
@@ -132,13 +148,14 @@ class LinproLabels:
         Raises:
             IndexError: there is no such group.
         """
-        groups = len(self._instances.scores)
+        instances = self._instances.as_batch()
+        groups = len(instances.scores)
         if not 0 <= group < groups:
             raise IndexError(f"group must lie in [0, {groups}), got {group}")
         labels = self.labels if self.labels.dim() == 1 else self.labels[group]
-        labels = labels[: self._instances.length(group, len(labels))]
+        labels = labels[: instances.length(group, len(labels))]
         return find_conflicts(
-            *self._instances.on_host([group]).group(0), labels.double().cpu().numpy(), self._rows
+            *instances.on_host([group]).group(0), labels.double().cpu().numpy(), self._rows
         )
 
 
@@ -230,8 +247,8 @@ def linpro_labels(
             leaves a group with NaN or infinity "unsolved").
         RuntimeError: backend="native" cannot solve a group (on the CPU).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
-    _checks.check_integer("num_snippets", num_snippets, 0)
+    segments, scores, counts = scored_groups(segments, scores, counts)
+    num_snippets = _checks.check_integer("num_snippets", num_snippets, 0)
     _checks.check_choice("formulation", formulation, FORMULATIONS)
     _checks.check_choice("rows", rows, ROWS)
     _checks.check_choice("constraint", constraint, CONSTRAINTS)
@@ -251,17 +268,15 @@ def linpro_labels(
     if formulation == "released":
         terms = RELEASED
     if lengths is not None:
-        lengths = _checks.check_counts("lengths", lengths, len(segments), segments.device)
-    weights = _find_weights(weights, weight_temperature, scores, counts, batched)
+        groups = group_sizes(scores.shape)[0]
+        lengths = _checks.check_counts("lengths", lengths, groups, scores.device)
+    segments, scores = segments.detach(), scores.detach()
+    weights = _find_weights(weights, weight_temperature, scores, counts)
     instances = _Instances(segments, scores, weights, counts, lengths)
-    instances = _of_each(instances, lambda x: x.detach())
-    found = _solve(instances, num_snippets, terms, backend)
-    labels, objective, residual, gap, pivots, codes, by_highs = (
-        found if batched else [x.squeeze(0) for x in found]
+    labels, objective, residual, gap, pivots, codes = _solve(
+        instances, num_snippets, terms, backend
     )
-    return LinproLabels(
-        labels, objective, residual, gap, pivots, codes, by_highs, instances, terms.rows
-    )
+    return LinproLabels(labels, objective, residual, gap, pivots, codes, instances, terms.rows)
 
 
 def _find_weights(
@@ -269,34 +284,32 @@ def _find_weights(
     temperature: float,
     scores: torch.Tensor,
     counts: torch.Tensor | None,
-    batched: bool,
 ) -> torch.Tensor | None:
-    """(G, N), or None for ones."""
+    """As scores, or None for ones."""
     if weights is None:
         return None
     if isinstance(weights, torch.Tensor):
-        shape = scores.shape if batched else scores.shape[1:]
-        return _checks.check_like("weights", weights, shape, scores).reshape(scores.shape)
+        return _checks.check_like("weights", weights, scores.shape, scores).detach()
     _checks.check_choice("weights", weights, WEIGHTS)
     if weights == "constant":
         return None
     if weights == "confidence":
         return scores.clamp(min=0.0)
     _checks.check_positive("weight_temperature", temperature)
-    if scores.shape[1] == 0:
+    capacity = scores.shape[-1]
+    if capacity == 0:
         return None
-    scores = scores.double()
-    valid = (
-        scores if counts is None else scores.where(valid_mask(counts, scores.shape[1]), -torch.inf)
-    )
-    relative = ((valid - valid.amax(1, keepdim=True)) / temperature).exp()
+    valid = scores.double()
+    if counts is not None:
+        valid = valid.where(valid_mask(counts, capacity).reshape(scores.shape), -torch.inf)
+    relative = ((valid - valid.amax(-1, keepdim=True)) / temperature).exp()
     return relative.nan_to_num(0.0)  # of groups without instances
 
 
 def _solve(
     instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
 ) -> tuple[torch.Tensor, ...]:
-    """Labels, objective, residual, gap, pivots, codes, and whom HiGHS solved."""
+    """Labels, objective, residual, gap, pivots and codes."""
     return _operation(
         *instances,
         num_snippets,
@@ -313,15 +326,6 @@ def _solve(
     )
 
 
-def _solve_natively(
-    instances: _Instances, num_snippets: int, terms: LinproTerms
-) -> list[torch.Tensor]:
-    """Labels, objective, residual, gap, pivots and codes; checks the values on the CPU."""
-    if instances.scores.device.type == "cpu":  # the kernel's objective and labels in full accuracy
-        instances = _of_each(instances, lambda x: x.double() if x.is_floating_point() else x)
-    return _call_native(instances, num_snippets, terms)
-
-
 def _solve_by_highs(
     groups: list[int],
     terms: LinproTerms,
@@ -329,9 +333,7 @@ def _solve_by_highs(
     found: list[torch.Tensor],
     codes: torch.Tensor,
 ) -> None:
-    """Solves groups and writes their part of what was found: one copy down, one up."""
-    if not groups:
-        return
+    """Solves groups of a batch and writes their part of what was found: one copy down, one up."""
     labels, objective, residual, gap, pivots = found
     num_snippets = labels.shape[1]
     given = instances.on_host(groups)
@@ -362,17 +364,25 @@ def _solve_by_highs(
     pivots[index] = 0
 
 
-def _call_native(
+def _solve_natively(
     instances: _Instances, num_snippets: int, terms: LinproTerms
 ) -> list[torch.Tensor]:
+    """Labels, objective, residual, gap, pivots and codes; checks the values on the CPU."""
     segments, scores, weights, counts, lengths = instances
+    if weights is not None and weights.dtype != scores.dtype:
+        if scores.is_cuda:
+            weights = weights.to(scores)
+        else:  # as accurate as they are
+            segments, scores, weights = segments.double(), scores.double(), weights.double()
     segments, scores = segments.contiguous(), scores.contiguous()
     if weights is not None:
-        weights = weights.to(scores).contiguous()
-    groups, capacity = scores.shape
-    labels = scores.new_empty((groups, num_snippets))
-    objective, residual, gap = (scores.new_empty((groups,), dtype=torch.float64) for _ in range(3))
-    pivots, codes = (scores.new_empty((groups,), dtype=torch.int64) for _ in range(2))
+        weights = weights.contiguous()
+    groups, capacity = group_sizes(scores.shape)
+    labels = scores.new_empty(*scores.shape[:-1], num_snippets)
+    objective = scores.new_empty(scores.shape[:-1])
+    residual, gap = torch.empty_like(objective), torch.empty_like(objective, dtype=torch.float64)
+    pivots = torch.empty_like(objective, dtype=torch.int64)
+    codes = torch.empty_like(pivots)
     rows = MODES.index(terms.rows)
     workspace, workers, worker_bytes = None, 0, 0
     if scores.is_cuda:
@@ -405,7 +415,15 @@ def _call_native(
         num_snippets=num_snippets,
         margin=MARGIN,
         margin_power=MARGIN_POWER,
-        **(terms._asdict() | {"rows": rows}),
+        confidence=terms.confidence,
+        uniformity=terms.uniformity,
+        anchor=terms.anchor,
+        variation=terms.variation,
+        sparsity=terms.sparsity,
+        per_snippet=terms.per_snippet,
+        hard=terms.hard,
+        rows=rows,
+        all_instances=terms.all_instances,
     )
     return [labels, objective, residual, gap, pivots, codes]
 
@@ -431,35 +449,35 @@ def _implementation(
     """HiGHS is in here, too: which groups are left to it only their values say, and under
     torch.compile nothing outside of an operation may look at values."""
     terms = LinproTerms(
-        confidence=confidence,
-        uniformity=uniformity,
-        anchor=anchor,
-        variation=variation,
-        sparsity=sparsity,
-        per_snippet=per_snippet,
-        hard=hard,
-        rows=MODES[rows],
-        all_instances=all_instances,
+        confidence,
+        uniformity,
+        anchor,
+        variation,
+        sparsity,
+        per_snippet,
+        hard,
+        MODES[rows],
+        all_instances,
     )
     instances = _Instances(segments, scores, weights, counts, lengths)
     *found, codes = _solve_natively(instances, num_snippets, terms)
     left: list[int] = []
     if BACKENDS[backend] == "highs":
-        left = list(range(len(scores)))
+        left = list(range(codes.numel()))
     elif BACKENDS[backend] == "auto" or not scores.is_cuda:  # on CUDA "native" must not wait
-        left = (codes == _UNSOLVED).nonzero().reshape(-1).tolist()
+        left = [group for group, code in enumerate(codes.reshape(-1).tolist()) if code == _UNSOLVED]
     if BACKENDS[backend] == "native" and left:
         raise RuntimeError(
             f"the native backend cannot solve group {left[0]} (too large, or not proved "
             'optimal); backend="auto" hands such groups to HiGHS'
         )
-    _solve_by_highs(left, terms, instances, found, codes)
-    labels, objective, residual, gap, pivots = found
-    labels, objective, residual = (x.to(segments.dtype) for x in (labels, objective, residual))
-    by_highs = torch.zeros_like(codes, dtype=torch.bool)
     if left:
-        by_highs[left] = True
-    return labels, objective, residual, gap, pivots, codes, by_highs
+        batch = [x if scores.dim() == 2 else x.unsqueeze(0) for x in (*found, codes)]
+        _solve_by_highs(left, terms, instances.as_batch(), batch[:-1], batch[-1])
+    labels, objective, residual, gap, pivots = found
+    if segments.dtype != torch.float64:
+        labels, objective, residual = (x.to(segments.dtype) for x in (labels, objective, residual))
+    return labels, objective, residual, gap, pivots, codes
 
 
 def _fake(
@@ -471,13 +489,12 @@ def _fake(
     num_snippets: int,
     *_: object,
 ) -> tuple[torch.Tensor, ...]:
-    groups = scores.shape[0]
+    groups = scores.shape[:-1]
     return (
-        scores.new_empty((groups, num_snippets)),
-        *(scores.new_empty((groups,)) for _ in range(2)),
-        scores.new_empty((groups,), dtype=torch.float64),
-        *(scores.new_empty((groups,), dtype=torch.int64) for _ in range(2)),
-        scores.new_empty((groups,), dtype=torch.bool),
+        scores.new_empty(*groups, num_snippets),
+        *(scores.new_empty(groups) for _ in range(2)),
+        scores.new_empty(groups, dtype=torch.float64),
+        *(scores.new_empty(groups, dtype=torch.int64) for _ in range(2)),
     )
 
 
@@ -485,7 +502,7 @@ _operation = define_operation(
     "linpro_labels(Tensor segments, Tensor scores, Tensor? weights, Tensor? counts, "
     "Tensor? lengths, SymInt num_snippets, float confidence, float uniformity, float anchor, "
     "float variation, float sparsity, bool per_snippet, bool hard, int rows, bool all_instances, "
-    "int backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "int backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _implementation,
     _fake,
 )

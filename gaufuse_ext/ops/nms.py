@@ -6,7 +6,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import greedy_workspace, scored_groups
+from gaufuse_ext._groups import greedy_workspace, group_sizes, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -42,11 +42,11 @@ def nms(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
-    _checks.check_fraction("iou_threshold", iou_threshold)
-    _checks.check_not_negative("length_epsilon", length_epsilon)
-    keep = _operation(segments, scores, counts, iou_threshold, length_epsilon)
-    return keep if batched else keep[keep >= 0]
+    segments, scores, counts = scored_groups(segments, scores, counts)
+    iou_threshold = _checks.check_fraction("iou_threshold", iou_threshold)
+    epsilon = _checks.check_not_negative("length_epsilon", length_epsilon)
+    keep = _operation(segments, scores, counts, iou_threshold, epsilon)
+    return keep if keep.dim() == 2 else keep[keep >= 0]
 
 
 def _implementation(
@@ -57,8 +57,8 @@ def _implementation(
     length_epsilon: float,
 ) -> torch.Tensor:
     segments, scores = segments.contiguous(), scores.contiguous()
-    groups, capacity = scores.shape
-    keep = scores.new_empty((groups, capacity), dtype=torch.int64)
+    groups, capacity = group_sizes(scores.shape)
+    keep = scores.new_empty(*scores.shape, dtype=torch.int64)
     call_native(
         _native.nms,
         segments,

@@ -6,6 +6,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
+from gaufuse_ext._groups import group_sizes
 from gaufuse_ext._library import _native, call_native, define_operation
 
 
@@ -27,22 +28,28 @@ def segment_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a = _checks.check_segments("a", a)
     b = _checks.check_segments("b", b)
     _checks.check_like("b", b, (*a.shape[:-2], *b.shape[-2:]), a)
-    a, b = a.detach(), b.detach()
-    if a.dim() == 3:
-        return _operation(a, b)
-    return _operation(a.unsqueeze(0), b.unsqueeze(0)).squeeze(0)
+    return _operation(a.detach(), b.detach())
 
 
 def _implementation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a, b = a.contiguous(), b.contiguous()
     iou = _fake(a, b)
-    groups, num_a, num_b = iou.shape
-    call_native(_native.segment_iou, a, a=a, b=b, iou=iou, groups=groups, num_a=num_a, num_b=num_b)
+    groups, num_a = group_sizes(a.shape[:-1])
+    call_native(
+        _native.segment_iou,
+        a,
+        a=a,
+        b=b,
+        iou=iou,
+        groups=groups,
+        num_a=num_a,
+        num_b=b.shape[-2],
+    )
     return iou
 
 
 def _fake(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a.new_empty((a.shape[0], a.shape[1], b.shape[1]))
+    return a.new_empty(*a.shape[:-1], b.shape[-2])
 
 
 _operation = define_operation(

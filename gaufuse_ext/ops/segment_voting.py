@@ -6,7 +6,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import scored_groups
+from gaufuse_ext._groups import group_sizes, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 WEIGHTS = ("score", "score_iou")
@@ -46,18 +46,16 @@ def segment_voting(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
+    segments, scores, counts = scored_groups(segments, scores, counts)
     kept = _checks.check_segments("kept", kept)
-    groups = segments.shape[:1] if batched else ()
-    _checks.check_like("kept", kept, (*groups, *kept.shape[-2:]), segments)
-    _checks.check_fraction("iou_threshold", iou_threshold)
+    _checks.check_like("kept", kept, (*segments.shape[:-2], *kept.shape[-2:]), segments)
+    iou_threshold = _checks.check_fraction("iou_threshold", iou_threshold)
     by_iou = _checks.check_choice("weights", weights, WEIGHTS) == "score_iou"
     kept, segments, scores = kept.detach(), segments.detach(), scores.detach()
-    kept = kept if batched else kept.unsqueeze(0)
     if kept_counts is not None:
-        kept_counts = _checks.check_counts("kept_counts", kept_counts, len(kept), kept.device)
-    refined = _operation(kept, segments, scores, kept_counts, counts, iou_threshold, by_iou)
-    return refined if batched else refined.squeeze(0)
+        groups = group_sizes(scores.shape)[0]
+        kept_counts = _checks.check_counts("kept_counts", kept_counts, groups, kept.device)
+    return _operation(kept, segments, scores, kept_counts, counts, iou_threshold, by_iou)
 
 
 def _implementation(
@@ -71,6 +69,7 @@ def _implementation(
 ) -> torch.Tensor:
     kept, segments, scores = (x.contiguous() for x in (kept, segments, scores))
     refined = torch.empty_like(kept)
+    groups, num_kept = group_sizes(kept.shape[:-1])
     call_native(
         _native.segment_voting,
         segments,
@@ -80,9 +79,9 @@ def _implementation(
         kept_counts=kept_counts,
         counts=counts,
         refined=refined,
-        groups=kept.shape[0],
-        num_kept=kept.shape[1],
-        capacity=segments.shape[1],
+        groups=groups,
+        num_kept=num_kept,
+        capacity=segments.shape[-2],
         iou_threshold=iou_threshold,
         weights_by_iou=by_iou,
     )

@@ -8,7 +8,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import greedy_workspace, scored_groups, unbatch
+from gaufuse_ext._groups import greedy_workspace, group_sizes, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 METHODS = ("gaussian", "linear", "hard", "gaussian_above")  # in the order of gaufuse::Decay
@@ -70,28 +70,27 @@ def soft_nms(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
+    segments, scores, counts = scored_groups(segments, scores, counts)
     decay = METHODS.index(_checks.check_choice("method", method, METHODS))
-    _checks.check_positive("sigma", sigma)
-    _checks.check_fraction("iou_threshold", iou_threshold)
-    _checks.check_finite_number("min_score", min_score)
-    _checks.check_finite_number("threshold_growth", threshold_growth)
-    _checks.check_not_negative("length_epsilon", length_epsilon)
+    sigma = _checks.check_positive("sigma", sigma)
+    iou_threshold = _checks.check_fraction("iou_threshold", iou_threshold)
+    min_score = _checks.check_finite_number("min_score", min_score)
+    threshold_growth = _checks.check_finite_number("threshold_growth", threshold_growth)
+    length_epsilon = _checks.check_not_negative("length_epsilon", length_epsilon)
+    most = scores.shape[-1]
     if max_output is not None:
-        _checks.check_integer("max_output", max_output, 0)
+        most = _checks.check_integer("max_output", max_output, 0)
     segments, scores = segments.detach(), scores.detach()
-    most = scores.shape[1] if max_output is None else max_output
     options = (sigma, iou_threshold, threshold_growth, length_epsilon, min_score, most)
-    result = SoftNms(*_operation(segments, scores, counts, decay, *options))
-    return result if batched else unbatch(result)
+    return SoftNms(*_operation(segments, scores, counts, decay, *options))
 
 
 def _allocate(scores: torch.Tensor) -> SoftNms:
-    groups, capacity = scores.shape
+    *groups, capacity = scores.shape
     return SoftNms(
-        scores.new_empty((groups, capacity), dtype=torch.int64),
-        scores.new_empty((groups, capacity)),
-        scores.new_empty((groups,), dtype=torch.int64),
+        scores.new_empty(*groups, capacity, dtype=torch.int64),
+        scores.new_empty(*groups, capacity),
+        scores.new_empty(groups, dtype=torch.int64),
     )
 
 
@@ -108,7 +107,7 @@ def _implementation(
     max_output: int,
 ) -> tuple[torch.Tensor, ...]:
     segments, scores = segments.contiguous(), scores.contiguous()
-    groups, capacity = scores.shape
+    groups, capacity = group_sizes(scores.shape)
     out = _allocate(scores)
     call_native(
         _native.soft_nms,

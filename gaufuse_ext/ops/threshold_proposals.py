@@ -9,16 +9,17 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import unbatch
+from gaufuse_ext._groups import group_sizes
 from gaufuse_ext._library import _native, call_native, define_operation
 from gaufuse_ext.ops.count_proposals import (
     Sequences,
     check_sequences,
-    count_proposals,
+    count,
     sequence_workspace,
 )
 
 UNCOUNTED_BYTES = 64 << 20  # of outputs on CUDA that are not worth a wait for the device
+CUT_BYTES = 16 << 10  # of one group's outputs on the CPU that are not worth counting before
 
 
 class Proposals(NamedTuple):
@@ -74,43 +75,48 @@ def threshold_proposals(
             thresholds (on CUDA values are not read back, so not checked: they cannot lead out of
             bounds).
     """
-    sequences = check_sequences(cas, thresholds, lengths, min_length)
-    cas, thresholds, lengths, batched = sequences
-    _checks.check_not_negative("margin", margin)
-    _checks.check_not_negative("margin_power", margin_power)
-    if max_proposals is None:
-        capacity = _room(sequences, min_length)
+    sequences = check_sequences(cas, thresholds, lengths)
+    min_length = _checks.check_integer("min_length", min_length, 1)
+    margin = _checks.check_not_negative("margin", margin)
+    margin_power = _checks.check_not_negative("margin_power", margin_power)
+    if max_proposals is not None:
+        capacity, is_cut = _checks.check_integer("max_proposals", max_proposals, 0), False
     else:
-        capacity = _checks.check_integer("max_proposals", max_proposals, 0)
-    result = Proposals(
-        *_operation(cas, thresholds, lengths, capacity, min_length, margin, margin_power)
-    )
-    return result if batched else unbatch(result)
+        capacity, is_cut = _room(sequences, min_length)
+    result = Proposals(*_operation(*sequences, capacity, min_length, margin, margin_power))
+    if not is_cut:
+        return result
+    found = int(result.counts)
+    segments, scores, weights, counts = result
+    return Proposals(segments[:found], scores[:found], weights[:found], counts)
 
 
-def _room(sequences: Sequences, min_length: int) -> int:
-    """The largest number of proposals of a group, counted where that takes less than it saves."""
-    cas, thresholds, lengths, _ = sequences
-    groups, num_snippets = cas.shape
+def _room(sequences: Sequences, min_length: int) -> tuple[int, bool]:
+    """The largest number of proposals of a group, counted where that takes less than it saves; and
+    whether it is the worst case, to be cut to what is found."""
+    cas, thresholds, _ = sequences
+    groups, num_snippets = group_sizes(cas.shape)
     most = thresholds.shape[-1] * ((num_snippets + 1) // (min_length + 1))
     if torch.compiler.is_compiling():
-        return most
+        return most, False
+    size = groups * most * 4 * cas.element_size()
     if cas.device.type == "cuda":  # counting waits for the device, which capturing cannot
-        small = groups * most * 4 * cas.element_size() <= UNCOUNTED_BYTES
-        if small or torch.cuda.is_current_stream_capturing():
-            return most
+        if size <= UNCOUNTED_BYTES or torch.cuda.is_current_stream_capturing():
+            return most, False
+    elif cas.dim() == 1 and size <= CUT_BYTES:
+        return most, True
     if groups == 0:
-        return 0
-    return int(count_proposals(cas, thresholds, lengths, min_length=min_length).max())
+        return 0, False
+    return int(count(sequences, min_length).max()), False
 
 
 def _allocate(cas: torch.Tensor, capacity: int) -> Proposals:
-    groups = cas.shape[0]
+    groups = cas.shape[:-1]
     return Proposals(
-        cas.new_empty((groups, capacity, 2)),
-        cas.new_empty((groups, capacity)),
-        cas.new_empty((groups, capacity)),
-        cas.new_empty((groups,), dtype=torch.int64),
+        cas.new_empty(*groups, capacity, 2),
+        cas.new_empty(*groups, capacity),
+        cas.new_empty(*groups, capacity),
+        cas.new_empty(groups, dtype=torch.int64),
     )
 
 
@@ -124,7 +130,7 @@ def _implementation(
     margin_power: float,
 ) -> tuple[torch.Tensor, ...]:
     cas = cas.contiguous()
-    groups, num_snippets = cas.shape
+    groups, num_snippets = group_sizes(cas.shape)
     out = _allocate(cas, capacity)
     call_native(
         _native.threshold_proposals,

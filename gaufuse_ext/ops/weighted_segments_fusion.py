@@ -8,7 +8,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import scored_groups, unbatch
+from gaufuse_ext._groups import group_sizes, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation
 
 CONFIDENCES = ("avg", "max")  # in the order of gaufuse::Confidence
@@ -65,24 +65,23 @@ def weighted_segments_fusion(
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
             CUDA values are not read back, so not checked).
     """
-    segments, scores, counts, batched = scored_groups(segments, scores, counts)
-    _checks.check_fraction("iou_threshold", iou_threshold)
-    _checks.check_not_negative("skip_below", skip_below)
-    _checks.check_integer("num_models", num_models, 1)
+    segments, scores, counts = scored_groups(segments, scores, counts)
+    iou_threshold = _checks.check_fraction("iou_threshold", iou_threshold)
+    skip_below = _checks.check_not_negative("skip_below", skip_below)
+    num_models = _checks.check_integer("num_models", num_models, 1)
     kind = CONFIDENCES.index(_checks.check_choice("confidence", confidence, CONFIDENCES))
     segments, scores = segments.detach(), scores.detach()
     options = (iou_threshold, skip_below, num_models, kind, bool(allows_overflow))
-    result = WeightedSegments(*_operation(segments, scores, counts, *options))
-    return result if batched else unbatch(result)
+    return WeightedSegments(*_operation(segments, scores, counts, *options))
 
 
-def _allocate(segments: torch.Tensor) -> WeightedSegments:
-    groups, capacity, _ = segments.shape
+def _allocate(scores: torch.Tensor) -> WeightedSegments:
+    *groups, capacity = scores.shape
     return WeightedSegments(
-        segments.new_empty((groups, capacity, 2)),
-        segments.new_empty((groups, capacity)),
-        segments.new_empty((groups,), dtype=torch.int64),
-        segments.new_empty((groups, capacity), dtype=torch.int64),
+        scores.new_empty(*groups, capacity, 2),
+        scores.new_empty(*groups, capacity),
+        scores.new_empty(groups, dtype=torch.int64),
+        scores.new_empty(*groups, capacity, dtype=torch.int64),
     )
 
 
@@ -97,8 +96,8 @@ def _implementation(
     allows_overflow: bool,
 ) -> tuple[torch.Tensor, ...]:
     segments, scores = segments.contiguous(), scores.contiguous()
-    groups, capacity = scores.shape
-    out = _allocate(segments)
+    groups, capacity = group_sizes(scores.shape)
+    out = _allocate(scores)
     workspace = None
     if scores.is_cuda:
         size = _native.weighted_workspace(groups=groups, capacity=capacity)
@@ -125,8 +124,8 @@ def _implementation(
     return tuple(out)
 
 
-def _fake(segments: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
-    return tuple(_allocate(segments))
+def _fake(segments: torch.Tensor, scores: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
+    return tuple(_allocate(scores))
 
 
 _operation = define_operation(

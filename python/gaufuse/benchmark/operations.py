@@ -98,6 +98,7 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             "snippets",
             _proposals,
             (
+                _sequences("1 sequence", 1, 100),
                 _sequences("1 sequence", 1, 750, quick=True),
                 _sequences("1 sequence", 1, 3_000),
                 _sequences("20 sequences", 20, 3_000),
@@ -122,6 +123,7 @@ def operations(scalar: ScalarLoops) -> list[Operation]:
             "segments",
             lambda segments, scores: gx.fuse_segments(segments, scores),
             (
+                _detections("1 group", 1, 10),
                 _detections("1 group", 1, 200, quick=True),
                 _detections("100 groups", 100, 200),
                 _detections("10,000 groups", 10_000, 200),
@@ -359,6 +361,7 @@ def _detections(
 
 
 DETECTOR = (
+    _detections("1 group", 1, 10),  # what a call costs beside its work
     _detections("1 group", 1, 200, quick=True),
     _detections("1 group", 1, 2_000),
     _detections("1 group", 1, 2_000, per_instance=1),
