@@ -26,7 +26,7 @@ import numpy as np
 OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
 MAX_PACKED_RATIO = 200  # nor is one that unpacks to so many times its size, and is larger than:
-MIN_UNPACKED_BYTES = 256 << 20
+MIN_UNPACKED_BYTES = 32 << 20
 
 
 PROPOSAL = "proposal"  # the class of what needs none
@@ -189,6 +189,8 @@ def read_packed(path: str | Path) -> bytes:
         raise ValueError(f"{path} is a folder, not a JSON file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not readable JSON ({error})") from None
+    except MemoryError:
+        raise ValueError(f"{path} is not readable JSON (there is no memory for it)") from None
     if len(data) > most:
         size = f"{most >> 30} GiB" if most >= 1 << 30 else f"{most >> 20} MiB"
         raise ValueError(f"{path} holds more than {size} of JSON")
