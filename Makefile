@@ -1,18 +1,21 @@
-# make train | test | evidence | lint | gpu-check; each does all its own set-up.
+# make train | test | sanitize | fuzz | evidence | lint | gpu-check; each does all its own set-up.
 # Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
-CXX_FILES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.c*')
+CXX_FILES = $(shell find csrc tests/cuda_emulation tests/native -name '*.h' -o -name '*.c*')
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test evidence evidence-quick results lint format docs gpu-check clean
+.PHONY: help setup train test sanitize fuzz coverage evidence evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
 	@echo "make test       set up, run the tests"
+	@echo "make sanitize   tests of the native core without Python, under ASan, UBSan and TSan"
+	@echo "make fuzz       FUZZ_INPUTS inputs for each of its fuzzers, under ASan and UBSan"
+	@echo "make coverage   lines and branches of the core that these reach"
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
 	@echo "make results    docs/results.md from the records that are there"
@@ -48,6 +51,33 @@ results: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The core alone: needs CMake 3.24, make and g++, or clang++ with libFuzzer, which is used where it is.
+CMAKE ?= cmake
+FUZZ_INPUTS ?= 20000
+FUZZ_SEED ?= 1
+CLANG ?= $(shell for c in clang++ clang++-14; do echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' | $$c -x c++ -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null && echo $$c && break; done)
+NATIVE_TESTS = $(CMAKE) -S . -DGAUFUSE_MODULE=OFF -DGAUFUSE_NATIVE_TESTS=ON
+MAX_JOBS ?= 2
+
+sanitize:
+	for kind in address thread; do \
+	  $(NATIVE_TESTS) -B build/native-$$kind -DGAUFUSE_SANITIZE=$$kind && \
+	  $(CMAKE) --build build/native-$$kind --parallel $(MAX_JOBS) && \
+	  (cd build/native-$$kind && ctest --output-on-failure) || exit 1; done
+
+fuzz:
+	$(NATIVE_TESTS) -B build/native-fuzz -DGAUFUSE_SANITIZE=address \
+	  $(if $(CLANG),-DCMAKE_CXX_COMPILER=$(CLANG) -DGAUFUSE_LIBFUZZER=ON)
+	$(CMAKE) --build build/native-fuzz --parallel $(MAX_JOBS)
+	$(PYTHON) tests/native/fuzz.py build/native-fuzz --inputs $(FUZZ_INPUTS) --seed $(FUZZ_SEED)
+
+coverage:
+	$(NATIVE_TESTS) -B build/native-coverage -DGAUFUSE_SANITIZE=coverage
+	$(CMAKE) --build build/native-coverage --parallel $(MAX_JOBS)
+	find build/native-coverage -name '*.gcda' -delete
+	cd build/native-coverage && ctest --output-on-failure
+	$(PYTHON) tests/native/coverage.py build/native-coverage
 
 lint: setup
 	$(BIN)/ruff check .

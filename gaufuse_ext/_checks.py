@@ -116,6 +116,13 @@ def check_not_negative(name: str, value: float) -> float:
     return float(value)
 
 
+def check_price(name: str, value: float) -> float:
+    """Products of it with weights, which lie there too, and with lengths are finite."""
+    if not check_not_negative(name, value) <= 1e100:
+        raise ValueError(f"{name} must lie in [0, 1e100], got {value!r}")
+    return float(value)
+
+
 def check_fraction(name: str, value: float) -> float:
     if not 0.0 <= check_number(name, value) <= 1.0:
         raise ValueError(f"{name} must lie in [0, 1], got {value!r}")

@@ -59,9 +59,12 @@ def call_native(
     Raises:
         TypeError: the function's parameter struct (csrc/gaufuse) has other fields.
     """
-    for name, value in arguments.items():
-        if isinstance(value, torch.Tensor):
-            arguments[name] = value.data_ptr()
+    tensors = {
+        name: _aligned(value)
+        for name, value in arguments.items()
+        if isinstance(value, torch.Tensor)
+    }  # copies live until the call returns
+    arguments |= {name: value.data_ptr() for name, value in tensors.items()}
     arguments["cuda"] = tensor.is_cuda
     arguments["float64"] = tensor.dtype == torch.float64
     arguments["threads"] = kernel_threads()
@@ -72,3 +75,8 @@ def call_native(
     with torch.cuda.device(tensor.device):
         arguments["stream"] = torch.cuda.current_stream().cuda_stream
         function(**arguments)
+
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """Itself, but for a view of bytes (torch.frombuffer) that begins in the middle of a number."""
+    return tensor.clone() if tensor.data_ptr() % tensor.element_size() else tensor

@@ -117,6 +117,7 @@ def test_not_finite(bad, backend):
         ("prices", "video", "prices must be one of snippet, instance"),
         ("constraint", "soft", "constraint must be one of elastic, hard"),
         ("anchor_weight", -1.0, "anchor_weight must be finite and not negative"),
+        ("sparsity_weight", 1e101, r"sparsity_weight must lie in \[0, 1e100\], got 1e\+101"),
         ("variation_weight", float("nan"), "variation_weight must be finite and not negative"),
     ],
     ids=str,

@@ -87,24 +87,44 @@ void compare_plain(const T* values, int64_t size, T threshold, uint64_t* words) 
 }
 
 template <typename T>
-void compare(const T* values, int64_t size, T threshold, uint64_t* words) {
+void compare([[maybe_unused]] Vectors vectors, const T* values, int64_t size, T threshold,
+             uint64_t* words) {
 #ifdef GAUFUSE_X86
-  static const bool has_avx512 = __builtin_cpu_supports("avx512f");
-  static const bool has_avx2 = __builtin_cpu_supports("avx2");
-  if (has_avx512) return compare_avx512(values, size, threshold, words);
-  if (has_avx2) return compare_avx2(values, size, threshold, words);
+  if (vectors == Vectors::avx512) return compare_avx512(values, size, threshold, words);
+  if (vectors == Vectors::avx2) return compare_avx2(values, size, threshold, words);
 #endif
   compare_plain(values, size, threshold, words);
 }
 
 }  // namespace
 
+Vectors widest_vectors() {
+#ifdef GAUFUSE_X86
+  static const Vectors widest = __builtin_cpu_supports("avx512f") ? Vectors::avx512
+                                : __builtin_cpu_supports("avx2")  ? Vectors::avx2
+                                                                  : Vectors::plain;
+  return widest;
+#else
+  return Vectors::plain;
+#endif
+}
+
 void greater_bits(const float* values, int64_t size, float threshold, uint64_t* words) {
-  compare(values, size, threshold, words);
+  compare(widest_vectors(), values, size, threshold, words);
 }
 
 void greater_bits(const double* values, int64_t size, double threshold, uint64_t* words) {
-  compare(values, size, threshold, words);
+  compare(widest_vectors(), values, size, threshold, words);
+}
+
+void greater_bits_on(Vectors vectors, const float* values, int64_t size, float threshold,
+                     uint64_t* words) {
+  compare(vectors, values, size, threshold, words);
+}
+
+void greater_bits_on(Vectors vectors, const double* values, int64_t size, double threshold,
+                     uint64_t* words) {
+  compare(vectors, values, size, threshold, words);
 }
 
 }  // namespace gaufuse

@@ -16,9 +16,19 @@ T round_down(double threshold) {
   return rounded;
 }
 
+enum class Vectors { plain, avx2, avx512 };
+
+// The widest that the machine has.
+Vectors widest_vectors();
+
 // Bit t % 64 of words[t / 64] tells whether values[t] > threshold; bits past `size` are zero.
-// Runs on the widest vectors that the machine has.
 void greater_bits(const float* values, int64_t size, float threshold, uint64_t* words);
 void greater_bits(const double* values, int64_t size, double threshold, uint64_t* words);
+
+// The same on vectors that the machine must have.
+void greater_bits_on(Vectors vectors, const float* values, int64_t size, float threshold,
+                     uint64_t* words);
+void greater_bits_on(Vectors vectors, const double* values, int64_t size, double threshold,
+                     uint64_t* words);
 
 }  // namespace gaufuse

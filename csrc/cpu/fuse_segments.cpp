@@ -52,6 +52,7 @@ class GroupFusion {
         fused_count_(params.fused_counts[group]) {}
 
   Status check() const {
+    GAUFUSE_RETURN_IF_BAD(check_group_size(count_, group_));
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group_));
     GAUFUSE_RETURN_IF_BAD(check_finite("scores", scores_, count_, group_));
     return check_finite("weights", weights_, count_, group_);
@@ -110,9 +111,9 @@ class GroupFusion {
       shares_[scratch_.members[m].index] = static_cast<T>(weights[m] / total);
       assignment_[scratch_.members[m].index] = cluster;
     }
-    fused_segments_[2 * cluster] = static_cast<T>(start / total / kHeadroom);
-    fused_segments_[2 * cluster + 1] = static_cast<T>(end / total / kHeadroom);
-    fused_scores_[cluster] = static_cast<T>(score / total / kHeadroom);
+    fused_segments_[2 * cluster] = static_cast<T>(scaled_mean(start, total));
+    fused_segments_[2 * cluster + 1] = static_cast<T>(scaled_mean(end, total));
+    fused_scores_[cluster] = static_cast<T>(scaled_mean(score, total));
   }
 
   void pad(int64_t clusters) {

@@ -22,7 +22,7 @@ GAUFUSE_ALWAYS_INLINE double iou_without_branches(Segment a, double start, doubl
   const double shared = first_end - last_start;
   const double base = (a.end - a.start + length_epsilon) + (end - start + length_epsilon) - shared;
   const double ratio = shared / base;
-  return (shared > 0.0) & (base > 0.0) ? ratio : 0.0;
+  return ((shared > 0.0) & (base > 0.0)) ? ratio : 0.0;
 }
 
 // `size` is positive.

@@ -20,6 +20,7 @@ struct Scratch {
 template <typename T>
 Status check_group(const NmsParams<T>& params, int64_t group) {
   const int64_t count = valid_count(params.counts, group, params.capacity);
+  GAUFUSE_RETURN_IF_BAD(check_group_size(count, group));
   GAUFUSE_RETURN_IF_BAD(
       check_segments("segments", params.segments + 2 * group * params.capacity, count, group));
   return check_finite("scores", params.scores + group * params.capacity, count, group);

@@ -81,9 +81,9 @@ void refine(const SegmentVotingParams<T>& params, int64_t group, int64_t begin, 
         votes_for(scratch.start.data(), scratch.end.data(), scratch.vote.data(),
                   scratch.vote.size(), segment, params.iou_threshold, params.weights_by_iou);
     const bool any = votes.total > 0.0;
-    refined[2 * k] = any ? static_cast<T>(votes.start / votes.total / kHeadroom) : kept[2 * k];
+    refined[2 * k] = any ? static_cast<T>(scaled_mean(votes.start, votes.total)) : kept[2 * k];
     refined[2 * k + 1] =
-        any ? static_cast<T>(votes.end / votes.total / kHeadroom) : kept[2 * k + 1];
+        any ? static_cast<T>(scaled_mean(votes.end, votes.total)) : kept[2 * k + 1];
   }
 }
 

@@ -104,6 +104,7 @@ class GroupSoftNms {
         decay_(kDecayTile[static_cast<int>(params.decay)]) {}
 
   Status check(int64_t group) const {
+    GAUFUSE_RETURN_IF_BAD(check_group_size(count_, group));
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
     return check_finite("scores", scores_, count_, group);
   }

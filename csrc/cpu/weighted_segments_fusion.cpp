@@ -51,6 +51,7 @@ class GroupWeightedFusion {
         fused_count_(params.fused_counts[group]) {}
 
   Status check(int64_t group) const {
+    GAUFUSE_RETURN_IF_BAD(check_group_size(count_, group));
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
     return check_finite("scores", scores_, count_, group);
   }

@@ -89,9 +89,9 @@ __device__ void fuse_group(const FuseSegmentsParams<T>& params, int64_t group, i
     const ClusterSums& sums = round.before;
     if (cluster > 0) {
       if (team.rank() == 0) {
-        fused_segments[2 * cluster - 2] = static_cast<T>(sums.start / sums.total / kHeadroom);
-        fused_segments[2 * cluster - 1] = static_cast<T>(sums.end / sums.total / kHeadroom);
-        fused_scores[cluster - 1] = static_cast<T>(sums.score / sums.total / kHeadroom);
+        fused_segments[2 * cluster - 2] = static_cast<T>(scaled_mean(sums.start, sums.total));
+        fused_segments[2 * cluster - 1] = static_cast<T>(scaled_mean(sums.end, sums.total));
+        fused_scores[cluster - 1] = static_cast<T>(scaled_mean(sums.score, sums.total));
       }
       items.each_dropped(1, [&](int64_t j) {
         shares[j] = static_cast<T>(relative_weight(j, largest) / sums.total);

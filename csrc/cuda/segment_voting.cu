@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(kBlock)
     if (k >= kept_count) {
       refined[0] = refined[1] = T(0);
     } else if (votes.total > 0.0) {
-      refined[0] = static_cast<T>(votes.start / votes.total / kHeadroom);
-      refined[1] = static_cast<T>(votes.end / votes.total / kHeadroom);
+      refined[0] = static_cast<T>(scaled_mean(votes.start, votes.total));
+      refined[1] = static_cast<T>(scaled_mean(votes.end, votes.total));
     } else {
       refined[0] = kept[0];
       refined[1] = kept[1];

@@ -37,9 +37,10 @@ constexpr double kLightest = 1e-6;
 struct LinproComponent {
   const LinproInstance* instances;
   int count;
-  LinproTerms terms;    // in units of `unit`, after scale_component()
-  double weight_scale;  // times an instance's weight: at most one
-  double unit;          // of all prices
+  LinproTerms terms;       // in units of 2^unit_exponent, after scale_component()
+  double weight_scale[2];  // times an instance's weight: about one at most. Of denormal numbers one
+                           // factor would be infinite.
+  int unit_exponent;       // of all prices
   int cells;
   int64_t* cuts;    // (cells + 1,)
   double* sizes;    // (cells,) snippets
@@ -49,14 +50,16 @@ struct LinproComponent {
   double* anchors;  // (cells,) weighted mean confidence of the instances that cover a cell
   double* scores;   // (cells,) the solution
   bool relaxed;
-  double objective;         // with the confidences as they are, in units of `unit`
+  double objective;         // with the confidences as they are, in units of 2^unit_exponent
   double residual;          // sum of |M x - q|, the same
   double target_objective;  // with the clipped ones: what bounds are compared with
   double target_residual;   // weighted, with the clipped ones
   double worst_miss;        // the largest |M x - q|, with the clipped ones
 
   GAUFUSE_HD double entry(int instance, int cell) const { return entries[instance * cells + cell]; }
-  GAUFUSE_HD double weight(int instance) const { return instances[instance].weight * weight_scale; }
+  GAUFUSE_HD double weight(int instance) const {
+    return instances[instance].weight * weight_scale[0] * weight_scale[1];
+  }
   // Of |M x - q| where hard constraints are relaxed: what is lighter than kLightest of the heaviest
   // would be lost in the tolerances.
   GAUFUSE_HD double miss_weight(int instance) const {
@@ -152,25 +155,26 @@ GAUFUSE_HD void scale_component(const Lanes& lanes, LinproComponent& component) 
   const double heaviest =
       largest_of(lanes, component.count, [&](int i) { return component.instances[i].weight; });
   const int weight_exponent = ilogb(heaviest);
-  component.weight_scale = scalbn(1.0, -weight_exponent);
-  terms.confidence = scalbn(terms.confidence, weight_exponent);
-  terms.uniformity = scalbn(terms.uniformity, weight_exponent);
-  terms.variation = scalbn(terms.variation, weight_exponent);
-  component.unit = 1.0;
-  double largest = terms.anchor > terms.sparsity ? terms.anchor : terms.sparsity;
-  if (terms.variation > largest) largest = terms.variation;
+  const int half = weight_exponent / 2;
+  component.weight_scale[0] = scalbn(1.0, -half);
+  component.weight_scale[1] = scalbn(1.0, half - weight_exponent);
+  // Of what is weighted and of the rest. Exponents do not underflow where their numbers would.
   const double dearest = largest_of(lanes, component.count, [&](int i) {
     const double confidence = terms.hard ? 0.0 : component.confidence_price(i);
     return LargerOf()(component.uniformity_price(i), confidence);
   });
-  if (dearest > largest) largest = dearest;
-  if (!(largest > 0.0)) return;
-  const int exponent = ilogb(largest);
-  component.unit = scalbn(1.0, exponent);
-  terms.confidence = scalbn(terms.confidence, -exponent);
-  terms.uniformity = scalbn(terms.uniformity, -exponent);
+  const double weighted = LargerOf()(dearest, terms.variation);
+  const double plain = LargerOf()(terms.anchor, terms.sparsity);
+  component.unit_exponent = 0;
+  if (!(weighted > 0.0) && !(plain > 0.0)) return;
+  int exponent = plain > 0.0 ? ilogb(plain) : ilogb(weighted) + weight_exponent;
+  if (weighted > 0.0 && ilogb(weighted) + weight_exponent > exponent)
+    exponent = ilogb(weighted) + weight_exponent;
+  component.unit_exponent = exponent;
+  terms.confidence = scalbn(terms.confidence, weight_exponent - exponent);
+  terms.uniformity = scalbn(terms.uniformity, weight_exponent - exponent);
+  terms.variation = scalbn(terms.variation, weight_exponent - exponent);
   terms.anchor = scalbn(terms.anchor, -exponent);
-  terms.variation = scalbn(terms.variation, -exponent);
   terms.sparsity = scalbn(terms.sparsity, -exponent);
 }
 

@@ -107,7 +107,7 @@ struct LinproGroup {
     }
     for (int c = 0; c < component.cells; ++c)
       fill(component.cuts[c], component.cuts[c + 1], component.scores[c]);
-    objective += component.unit * component.objective;
+    objective += scalbn(component.objective, component.unit_exponent);
     residual += component.residual;
     relaxed |= component.relaxed;
     if (solution.gap > gap) gap = solution.gap;

@@ -3,7 +3,8 @@
 // Contract
 // - refined[g, k] is the mean of all segments of the group with IoU >= iou_threshold with
 //   kept[g, k], weighted by their scores, or by score times IoU (weights_by_iou). Only positive
-//   scores vote, so a refined segment lies between its voters. Where no segment votes it is kept[g,
+//   scores vote, so a refined segment lies between its voters (to rounding, and to 1e-40: of votes
+//   of 2^-900 times smaller boundaries nothing is left). Where no segment votes it is kept[g,
 //   k] itself: finite input gives finite output.
 // - A weight below 2^-900 of the group's largest score counts as zero.
 // - Padding is written: zeros past kept_counts[g].

@@ -46,7 +46,7 @@ struct FusedCluster {
   }
 
   GAUFUSE_HD Segment mean() const {
-    return Segment{start_sum / total / kHeadroom, end_sum / total / kHeadroom};
+    return Segment{scaled_mean(start_sum, total), scaled_mean(end_sum, total)};
   }
 
   GAUFUSE_HD double score(Confidence confidence, double num_models, bool allows_overflow) const {

@@ -220,6 +220,8 @@ def linpro_labels(
             heaviest); or "constant" (ones, the default), "confidence" (q, at least 0),
             "exponential" (exp((q - the group's largest q) / weight_temperature), the fusion's
             weights).
+        confidence_weight, uniformity_weight, anchor_weight, variation_weight, sparsity_weight: of
+            the terms, in [0, 1e100].
         lengths: (G,) valid snippets of each group; T by default.
 
     Raises:
@@ -236,11 +238,11 @@ def linpro_labels(
     _checks.check_choice("prices", prices, PRICES)
     _checks.check_choice("backend", backend, BACKENDS)
     terms = LinproTerms(
-        confidence=_checks.check_not_negative("confidence_weight", confidence_weight),
-        uniformity=_checks.check_not_negative("uniformity_weight", uniformity_weight),
-        anchor=_checks.check_not_negative("anchor_weight", anchor_weight),
-        variation=_checks.check_not_negative("variation_weight", variation_weight),
-        sparsity=_checks.check_not_negative("sparsity_weight", sparsity_weight),
+        confidence=_checks.check_price("confidence_weight", confidence_weight),
+        uniformity=_checks.check_price("uniformity_weight", uniformity_weight),
+        anchor=_checks.check_price("anchor_weight", anchor_weight),
+        variation=_checks.check_price("variation_weight", variation_weight),
+        sparsity=_checks.check_price("sparsity_weight", sparsity_weight),
         per_snippet=prices == "snippet",
         hard=constraint == "hard",
         rows=rows,

@@ -1,0 +1,104 @@
+// The compiler of LinPro's programs: in an arena of any size it stays inside, and says how large
+// one it needs; there it does not matter how much larger the arena is.
+#include "gaufuse/linpro_program.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
+#include "fuzz/harness.h"
+#include "fuzz/linpro_prices.h"
+#include "gaufuse/linpro_group.h"
+
+namespace gaufuse {
+namespace {
+
+struct Case {
+  std::vector<LinproInstance> instances;
+  LinproTerms terms;
+  int64_t num_snippets;
+};
+
+Case draw_case(Bytes& bytes) {
+  Case drawn;
+  drawn.num_snippets = 1 + bytes.upto(40);
+  drawn.terms.confidence = draw_price(bytes);
+  drawn.terms.uniformity = draw_price(bytes);
+  drawn.terms.anchor = draw_price(bytes);
+  drawn.terms.variation = bytes.one_in(2) ? 0.0 : draw_price(bytes);
+  drawn.terms.sparsity = draw_price(bytes);
+  drawn.terms.per_snippet = bytes.one_in(2);
+  drawn.terms.hard = bytes.one_in(2);
+  drawn.terms.rows = static_cast<Membership>(bytes.upto(2));
+  drawn.terms.all_instances = bytes.one_in(4);
+  const int64_t count = 1 + bytes.upto(7);
+  for (int64_t i = 0; i < count; ++i) {
+    const double start = static_cast<double>(bytes.upto(drawn.num_snippets));
+    const double end = start + static_cast<double>(bytes.upto(drawn.num_snippets));
+    const MembershipRow row =
+        make_membership_row(start, end, drawn.num_snippets, 0.5, 0.9, drawn.terms.rows);
+    const double weight = bytes.one_in(2) ? 1.0 : 1e-3 + bytes.fraction();
+    const double confidence =
+        bytes.one_in(8) ? bytes.number<double>(Style::special) : bytes.fraction();
+    const LinproInstance instance = make_instance(row, confidence, weight, i, drawn.num_snippets);
+    if (instance.end > 0 && (drawn.terms.all_instances || row.inside.size() > 0))
+      drawn.instances.push_back(instance);
+  }
+  return drawn;
+}
+
+// What is left of a solution when its arena is gone.
+struct Result {
+  LinproSolution solution;
+  double objective;
+  std::vector<double> scores;
+  int64_t used;
+};
+
+Result solve(const Case& drawn, int64_t arena_bytes) {
+  char* memory = static_cast<char*>(std::malloc(static_cast<size_t>(arena_bytes)));
+  Arena arena{memory, arena_bytes, 0};
+  LinproComponent component{};
+  component.instances = drawn.instances.data();
+  component.count = static_cast<int>(drawn.instances.size());
+  component.terms = drawn.terms;
+  Result result{solve_component(OneLane(), component, arena), component.objective, {}, arena.used};
+  if (arena.used <= arena_bytes)
+    result.scores.assign(component.scores, component.scores + component.cells);
+  std::free(memory);
+  return result;
+}
+
+void check_case(Bytes& bytes, const Case& drawn) {
+  const auto count = static_cast<int64_t>(drawn.instances.size());
+  const int64_t most = most_component_bytes(count, drawn.terms.rows, drawn.terms.variation > 0.0);
+  const Result expected = solve(drawn, most);
+  CHECK(expected.used <= most);
+  for (double score : expected.scores)
+    CHECK(!expected.solution.proved || (score >= 0.0 && score <= 1.0));
+  // As the CPU does: once more with what it would have needed.
+  int64_t size = bytes.upto(60000) % (expected.used + 1) / 8 * 8;
+  for (int tries = 0;; ++tries) {
+    CHECK(tries < 20);
+    const Result found = solve(drawn, size);
+    if (found.used <= size) {
+      CHECK(found.used == expected.used);
+      CHECK(found.solution.proved == expected.solution.proved);
+      CHECK(!found.solution.proved || found.scores == expected.scores);
+      return;
+    }
+    CHECK(!found.solution.proved);
+    size = found.used;
+  }
+}
+
+template <typename T>
+void run(Bytes& bytes) {
+  const Case drawn = draw_case(bytes);
+  if (!drawn.instances.empty()) check_case(bytes, drawn);
+}
+
+}  // namespace
+}  // namespace gaufuse
+
+GAUFUSE_FUZZ(linpro_program)
