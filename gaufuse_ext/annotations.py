@@ -15,6 +15,7 @@ import gzip
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 OTHER_KEY = {"results": "database", "database": "results"}
 MAX_JSON_BYTES = 4 << 30  # an archive that unpacks to more is not a detection file
 MAX_PACKED_RATIO = 200  # nor is one that unpacks to so many times its size, and is larger than:
-MIN_UNPACKED_BYTES = 256 << 20
+MIN_UNPACKED_BYTES = 32 << 20
 
 
 PROPOSAL = "proposal"  # the class of what needs none
@@ -131,15 +132,18 @@ def parse_json(text: str | bytes) -> object:
     Raises:
         ValueError: what is wrong.
     """
-    return json.loads(text, object_pairs_hook=_without_duplicates)
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} occurs {keys.count(twice)} times in one object")
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, _ in pairs if times[key] > 1)
+        raise ValueError(f"key {twice!r:.200} occurs {times[twice]} times in one object")
     return table
 
 
@@ -157,8 +161,10 @@ def parse_json_of(path: str | Path, data: bytes) -> object:
     """`read_json` of what was read already."""
     try:
         return parse_json(data)
-    except (ValueError, RecursionError) as error:  # also bad Unicode, and integers without end
+    except ValueError as error:  # also bad Unicode, and integers without end
         raise ValueError(f"{path} is not readable JSON ({error})") from None
+    except MemoryError:
+        raise ValueError(f"{path} is not readable JSON (there is no memory for it)") from None
 
 
 def read_packed(path: str | Path) -> bytes:
@@ -183,6 +189,8 @@ def read_packed(path: str | Path) -> bytes:
         raise ValueError(f"{path} is a folder, not a JSON file") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not readable JSON ({error})") from None
+    except MemoryError:
+        raise ValueError(f"{path} is not readable JSON (there is no memory for it)") from None
     if len(data) > most:
         size = f"{most >> 30} GiB" if most >= 1 << 30 else f"{most >> 20} MiB"
         raise ValueError(f"{path} holds more than {size} of JSON")

@@ -80,14 +80,22 @@ def test_only_whole_checkpoints_are_found_and_the_last_ones_kept(tmp_path):
     assert list(checkpoints_in(tmp_path)) == [10_000]
 
 
+def drop_checksums(path: Path) -> None:
+    """As an attacker would, or an earlier version that had none."""
+    metadata = json.loads((path / "checkpoint.json").read_text())
+    del metadata["checksums"]
+    (path / "checkpoint.json").write_text(json.dumps(metadata))
+
+
 def test_checkpoints_run_no_code(tmp_path):
     marker = tmp_path / "sprung"
     path = save_checkpoint(tmp_path, checkpoint(1))
+    drop_checksums(path)
     torch.save({"optimizer": Trap(marker)}, path / "training.pt")
-    with pytest.raises(ValueError, match=r"training\.pt is not a readable training state"):
+    with pytest.raises(ValueError, match=r"training\.pt is not a readable torch file"):
         load_checkpoint(path)
     (path / "training.pt").write_bytes(pickle.dumps(Trap(marker), protocol=2))
-    with pytest.raises(ValueError, match="not a readable training state"):
+    with pytest.raises(ValueError, match="not a readable torch file"):
         load_checkpoint(path)
     (path / "model.safetensors").write_bytes(pickle.dumps(Trap(marker), protocol=2))
     with pytest.raises(ValueError, match="not a readable safetensors"):
@@ -112,6 +120,9 @@ def test_damage_is_named(tmp_path):
     path = save_checkpoint(tmp_path, checkpoint(1))
     weights = (path / "model.safetensors").read_bytes()
     (path / "model.safetensors").write_bytes(weights[:-8])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged.* epoch-0001 a run goes"):
+        load_checkpoint(path)
+    drop_checksums(path)
     with pytest.raises(ValueError, match=r"model\.safetensors is not a readable"):
         load_checkpoint(path)
     metadata = json.loads((path / "checkpoint.json").read_text())

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from gaufuse.utils.toml_text import parse_toml
 from gaufuse_ext.text import read_text
 from gaufuse_ext.thresholds import threshold_range
 
@@ -456,11 +457,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path} is neither a file nor a preset ({', '.join(presets())})"
         ) from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
-    table = _with_base(table, str(path))
+    table = _with_base(parse_toml(text, path), str(path))
     data = table.get("data")
     if isinstance(data, dict) and isinstance(data.get("root"), str):
         data["root"] = str(path.parent / data["root"])

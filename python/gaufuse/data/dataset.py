@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 from gaufuse.config import DataConfig
 from gaufuse.data.features import FeatureFiles
 from gaufuse.data.prefetch import prefetch
+from gaufuse.utils.toml_text import parse_toml
 from gaufuse.utils.video_names import check_safe_names
 from gaufuse_ext.annotations import VideoAnnotation, load_ground_truth, read_json
 from gaufuse_ext.text import read_text
@@ -298,11 +298,9 @@ def load_info(root: str | Path) -> DatasetInfo:
     """
     path = Path(root) / "dataset.toml"
     try:
-        table = tomllib.loads(read_text(path))
+        table = parse_toml(read_text(path), path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist: {root} is not a data set folder") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
     for field, kind in FIELDS.items():
         if field not in table:
             raise ValueError(f"{path} has no {field!r}")

@@ -19,7 +19,7 @@ def is_wtalc_folder(path: str | Path) -> bool:
 def load_wtalc_classes(folder: str | Path) -> list[str] | None:
     """The classes in the order of their indices, or None where the folder has no classlist.npy."""
     path = Path(folder) / "classlist.npy"
-    return [_text(name) for name in load_array(path)] if path.is_file() else None
+    return [_text(name, path) for name in load_array(path)] if path.is_file() else None
 
 
 def load_wtalc_annotations(folder: str | Path) -> dict[str, VideoAnnotation]:
@@ -47,8 +47,9 @@ def wtalc_entries(folder: str | Path) -> dict[str, dict[str, Any]]:
     if len(lengths) != 1:
         raise ValueError(f"{folder}: the annotation files describe different numbers of videos")
     videos: dict[str, dict[str, Any]] = {}
+    names = [_text(name, folder) for name in names]
     for name, subset, pairs, own, duration in zip(
-        map(_text, names), subsets, segments, labels, durations, strict=True
+        names, subsets, segments, labels, durations, strict=True
     ):
         if name in videos:
             raise ValueError(f"{folder}: video {name!r} occurs twice in videoname.npy")
@@ -58,7 +59,7 @@ def wtalc_entries(folder: str | Path) -> dict[str, dict[str, Any]]:
                 f"{folder}: video {name!r} has {len(pairs)} segments and {len(own)} labels"
             )
         videos[name] = {
-            "subset": _text(subset),
+            "subset": _text(subset, folder),
             "duration": _only(duration),
             "annotations": [
                 {"segment": _plain(pair), "label": _plain(label)}
@@ -87,5 +88,10 @@ def _plain(value: object) -> object:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _text(value: object, source: object) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{source}: the name {value!r:.80} is not UTF-8 text") from None

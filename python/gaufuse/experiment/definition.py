@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from gaufuse.config import Section, problems_of
+from gaufuse.utils.toml_text import parse_toml
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -140,11 +140,9 @@ def load_experiment(path: str | Path) -> Experiment:
         FileNotFoundError, ValueError: with everything that is unknown, missing or does not fit.
     """
     try:
-        table = tomllib.loads(Path(path).read_text())
+        table = parse_toml(Path(path).read_text(), path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:

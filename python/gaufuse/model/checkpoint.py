@@ -4,23 +4,26 @@
                            model.safetensors    the weights
                            training.pt          optimiser, memory, labels
 
-A folder appears whole or not at all, so those that are there can be read.
+checkpoint.json has checksums of all three: a bit that a disk turned over would make a run that goes
+on another one, without a word. A folder appears whole or not at all, so those that are there can be
+read.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from gaufuse.utils.files import remove_folder, write_folder_atomically, write_in_folder, write_json
+from gaufuse.utils.torch_files import load_torch_file
 from gaufuse_ext.annotations import parse_json
 
 FORMAT = 2
@@ -91,7 +94,8 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         # Through our own file: what safetensors and torch say of a full disk does not say so.
         write_in_folder(path / WEIGHTS, lambda file: file.write(to_safetensors(weights)))
         write_in_folder(path / TRAINING, lambda file: torch.save(checkpoint.training, file))
-        write_json(path / METADATA, metadata)
+        sums = {name: _checksum(path / name) for name in (WEIGHTS, TRAINING)}
+        write_json(path / METADATA, _with_checksums(metadata, sums))
 
     path = Path(folder) / f"epoch-{checkpoint.epoch:04d}"
     write_folder_atomically(path, write)
@@ -101,8 +105,9 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
 def replace_evaluations(path: str | Path, evaluations: list[dict[str, Any]]) -> None:
     """Puts the evaluations of the run so far into a checkpoint that is there."""
     path = Path(path)
-    metadata = {"format": FORMAT} | _read_metadata(path) | {"evaluations": evaluations}
-    write_json(path / METADATA, metadata)
+    metadata, sums = _read_metadata(path)
+    metadata = {"format": FORMAT} | metadata | {"evaluations": evaluations}
+    write_json(path / METADATA, _with_checksums(metadata, sums))
 
 
 def prune_checkpoints(folder: str | Path, keep: int, also: int | None = None) -> None:
@@ -129,7 +134,10 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
             f"{path} is a file; a checkpoint is a folder with {METADATA} and {WEIGHTS}, such as "
             "RUN/checkpoints/epoch-0030"
         )
-    metadata = _read_metadata(path)
+    metadata, sums = _read_metadata(path)
+    for name in (WEIGHTS, TRAINING) if training else (WEIGHTS,):
+        if name in sums and (path / name).is_file() and _checksum(path / name) != sums[name]:
+            raise ValueError(_damaged(path / name))
     return Checkpoint(
         **metadata,
         model=_read_weights(path / WEIGHTS),
@@ -139,11 +147,35 @@ def load_checkpoint(path: str | Path, training: bool = True) -> Checkpoint:
 
 def read_evaluations(path: str | Path) -> list[dict[str, Any]]:
     """The evaluations of the run up to a checkpoint, without its tensors."""
-    evaluations: list[dict[str, Any]] = _read_metadata(Path(path))["evaluations"]
+    evaluations: list[dict[str, Any]] = _read_metadata(Path(path))[0]["evaluations"]
     return evaluations
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
+def _checksum(path: Path) -> int:
+    """CRC-32, which tells damage, not malice."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _with_checksums(metadata: dict[str, Any], sums: dict[str, int]) -> dict[str, Any]:
+    """`sums`: of the other files."""
+    others = {name: value for name, value in sums.items() if name != METADATA}
+    own = zlib.crc32(json.dumps([metadata, others], sort_keys=True).encode())
+    return metadata | {"checksums": others | {METADATA: own}}
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged: its checksum is another one; without the folder {path.parent.name} a "
+        "run goes on from the checkpoint before it"
+    )
+
+
+def _read_metadata(folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Also the checksums of the other files: none in those of versions before there were any."""
     path = folder / METADATA
     try:
         metadata = parse_json(path.read_text())
@@ -151,14 +183,20 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} does not exist: {folder} is not a checkpoint") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error})") from None
-    if not isinstance(metadata, dict) or metadata.pop("format", None) != FORMAT:
+    sums = metadata.pop("checksums", {}) if isinstance(metadata, dict) else {}
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is not of a checkpoint of this version of gaufuse")
     for name, kind in _METADATA_TYPES.items():
         if type(metadata.get(name)) is not kind:
             raise ValueError(
                 f"{path}: {name} must be of type {kind.__name__}, got {metadata.get(name)!r:.80}"
             )
-    return {name: metadata[name] for name in _METADATA_TYPES}
+    intact = isinstance(sums, dict) and (
+        not sums or _with_checksums(metadata, sums)["checksums"] == sums
+    )
+    if not intact:
+        raise ValueError(_damaged(path))
+    return {name: metadata[name] for name in _METADATA_TYPES}, sums
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -166,18 +204,12 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # the library's own, and whatever its parts raise
         raise ValueError(f"{path} is not a readable safetensors file ({error})") from None
 
 
 def _read_training(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a readable training state ({reason})") from None
+    state = load_torch_file(path)
     if not isinstance(state, dict):
         raise ValueError(f"{path} must hold a dict, got {type(state).__name__}")
     return state

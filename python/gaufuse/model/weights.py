@@ -8,9 +8,7 @@ weights_only, plain pickles by an unpickler that can rebuild tensors and nothing
 from __future__ import annotations
 
 import collections
-import io
 import pickle
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +20,8 @@ from gaufuse.model.checkpoint import checkpoint_of, load_checkpoint
 from gaufuse.model.fused_models import FusedModels, Localizer
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
+from gaufuse.utils.plain_pickle import Constructor, PlainUnpickler, encode_latin1
+from gaufuse.utils.torch_files import first_line, is_whole, load_torch_bytes, load_torch_file
 
 NAMES = (
     "mu",
@@ -172,38 +172,34 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
 
 def _read(path: Path) -> object:
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old protocols
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    except Exception as torch_error:  # not torch's: perhaps a plain pickle
+        return load_torch_file(path)
+    except ValueError as torch_error:  # not torch's: perhaps a plain pickle
         try:
             with path.open("rb") as file:
-                value = _TensorUnpickler(file, encoding="latin1").load()
+                value = _TensorUnpickler(file, _NAMES).load()
             if not isinstance(value, dict):
                 raise ValueError(f"it holds {type(value).__name__}")
             return value
         except Exception as error:  # whatever the bytes of a broken file lead to
             raise ValueError(
-                f"{path} is not a readable checkpoint (as a torch file: "
-                f"{str(torch_error).splitlines()[0]}; as a pickle: {error})"
+                f"{path} is not a readable checkpoint (as a torch file: {torch_error}; as a "
+                f"pickle: {first_line(error)})"
             ) from None
 
 
-class _TensorUnpickler(pickle.Unpickler):
+class _TensorUnpickler(PlainUnpickler):
     """State dicts that were pickled as they are: tensors on storages, in dicts."""
 
-    def find_class(self, module: str, name: str) -> object:
-        allowed = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-            ("torch.storage", "_load_from_bytes"): _load_storage,
-            ("_codecs", "encode"): _encode,
-        }
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}")
-        return allowed[module, name]
+    def set_state(self, value: object, state: object) -> None:
+        # Of an OrderedDict: torch's notes on versions of modules, which nobody reads here.
+        if not isinstance(value, collections.OrderedDict):
+            raise pickle.UnpicklingError(f"refused to set the state of {type(value).__name__}")
+
+
+def _rebuild_tensor(storage: object, *rest: object) -> torch.Tensor:
+    if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return torch._utils._rebuild_tensor_v2(storage, *rest)
 
 
 def _rebuild_parameter(data: object, requires_grad: object, hooks: object) -> nn.Parameter:
@@ -212,19 +208,21 @@ def _rebuild_parameter(data: object, requires_grad: object, hooks: object) -> nn
     return nn.Parameter(data, requires_grad=False)
 
 
-def _encode(text: object, encoding: object) -> bytes:
-    """Bytes, as Python 3 writes them in an old protocol."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError(f"refused encoding {encoding!r}")
-    return text.encode("latin1")
-
-
 def _load_storage(data: object) -> object:
     if isinstance(data, str):  # Python 2's
         data = data.encode("latin1")
     if not isinstance(data, bytes):
         raise pickle.UnpicklingError("a storage that is not bytes")
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return load_torch_bytes(data)
+
+
+_NAMES = {
+    ("collections", "OrderedDict"): Constructor(collections.OrderedDict),
+    ("torch._utils", "_rebuild_tensor_v2"): Constructor(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): Constructor(_rebuild_parameter),
+    ("torch.storage", "_load_from_bytes"): Constructor(_load_storage),
+    ("_codecs", "encode"): Constructor(encode_latin1),
+}
 
 
 def _unwrap(value: object, path: Path) -> dict[str, torch.Tensor]:
@@ -246,6 +244,9 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
     absent = [name for name in NAMES if not isinstance(state.get(name), torch.Tensor)]
     if absent:
         raise ValueError(f"{path} has no tensor {', '.join(absent)}: it is not of this model")
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor) or not is_whole(value):
+            raise ValueError(f"{path}: {name} is no tensor with a stored value for each of its own")
     state = {name: value.detach().float().cpu().contiguous() for name, value in state.items()}
     weight, mu, centers = state[NAMES[3]], state["mu"], state["ac_center"]
     if weight.ndim != 2 or mu.ndim != 2 or centers.ndim != 2 or len(centers) < 2:

@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-# What a pickled NumPy array of lists, numbers and strings is made of, and nothing else.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
+from gaufuse.utils.plain_pickle import load_plain_pickle
 
-
-# What reading a broken file may raise.
+# What reading a broken file may raise: errors of parsers, of NumPy and of the unpickler, none of
+# which say which.
 BROKEN = (
     ValueError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     AttributeError,
     TypeError,
+    ArithmeticError,
     MemoryError,
+    RecursionError,
+    SyntaxError,
+    AssertionError,
+    struct.error,
+    tokenize.TokenError,
     pickle.UnpicklingError,
 )
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}")
-        return super().find_class(module, name)
+# What a packed file may hold: so much in any case, so many times its own size, never more.
+UNPACKED_ANYWAY, MOST_TIMES, MAX_UNPACKED = 1 << 28, 200, 8 << 30
+
+
+def check_unpacked_size(unpacked: int, packed: int) -> None:
+    """
+    Raises:
+        ValueError: a small file that would fill the memory.
+    """
+    if unpacked > min(MAX_UNPACKED, max(UNPACKED_ANYWAY, MOST_TIMES * packed)):
+        raise ValueError(f"it unpacks to {unpacked / 2**30:.2f} GiB")
 
 
 def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
@@ -124,7 +128,7 @@ def load_array(path: str | Path, mapped: bool = False) -> np.ndarray:
                 # then, not a huge allocation.
                 array = np.load(path, mmap_mode="c", allow_pickle=False)
                 return array if mapped else np.array(array)
-            array = _ArrayUnpickler(file, encoding="latin1").load()
+            array = load_plain_pickle(file)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except BROKEN as error:
@@ -142,7 +146,7 @@ def load_pickle(path: str | Path) -> object:
     """
     try:
         with Path(path).open("rb") as file:
-            return _ArrayUnpickler(file, encoding="latin1").load()
+            return load_plain_pickle(file)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except BROKEN as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ import torch
 from gaufuse.data.formats.csv_features import read_csv
 from gaufuse.data.formats.hdf5_features import arrays_in, read_hdf5
 from gaufuse.data.formats.source import Orientation, ReadFeatures, SourceOptions
-from gaufuse.utils.safe_load import load_array, load_pickle
+from gaufuse.utils.safe_load import BROKEN, check_unpacked_size, load_array, load_pickle
+from gaufuse.utils.torch_files import is_whole, load_torch_file
 from gaufuse.utils.video_names import ByName
 from gaufuse.utils.visible import is_visible
 from gaufuse_ext.array_types import Array
@@ -26,7 +26,6 @@ from gaufuse_ext.name_templates import split_template, take_apart
 HDF5 = (".h5", ".hdf5", ".hdf")
 SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".pkl", ".csv", *HDF5)
 ARRAY_NAMES = ("feats", "features", "feature", "feat", "arr_0")  # in an .npz, .pt or .pkl of many
-MAX_BYTES = 8 << 30  # a video's features are not larger; an archive that unpacks to more is refused
 LOOKED_AT = 32  # files whose shapes tell the layout
 
 
@@ -225,25 +224,20 @@ def _read(place: FeaturePlace) -> Array:
         return _read_npz(path)
     if suffix == ".pkl":
         return _the_array(load_pickle(path), path)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of old protocols
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a readable tensor file ({reason})") from None
-    return _the_array(value, path)
+    return _the_array(load_torch_file(path), path)
 
 
 def _read_npz(path: Path) -> Array:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"it unpacks to {size >> 30} GiB")
+        check_unpacked_size(size, path.stat().st_size)
         with np.load(path, allow_pickle=False) as arrays:
             name = _choose(list(arrays), path)
             array: Array = arrays[name]
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (*BROKEN, zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:
         raise ValueError(f"{path} is not a readable .npz ({error})") from None
     return array
 
@@ -253,6 +247,8 @@ def _the_array(value: object, path: Path) -> Array:
         value = value[_choose(list(value), path)]
     if isinstance(value, torch.Tensor):
         value = value.detach()
+        if not is_whole(value):
+            raise ValueError(f"{path} holds a tensor of {tuple(value.shape)} without its values")
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{path} holds {type(value).__name__}, not an array")

@@ -5,12 +5,15 @@ Read without trust: links and arrays that lead to other files are not followed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gaufuse_ext.array_types import Array
 
-MAX_BYTES = 8 << 30
+from gaufuse.utils.safe_load import BROKEN, check_unpacked_size
+
 # In a video's group, or in its own file.
 ARRAY_NAMES = ("feats", "features", "feature", "feat", "c3d_features", "data")
 
@@ -31,7 +34,7 @@ def arrays_in(path: Path, one_video: bool) -> dict[str, str]:
             if own is not None:
                 return {path.name.removesuffix(path.suffix): own}
         found: dict[str, str] = {}
-        _collect(file, found, path)
+        _collect(file, found, path, set())
     return found
 
 
@@ -52,16 +55,17 @@ def read_hdf5(path: Path, key: str) -> Array:
             raise ValueError(f"{path}: the data of {key!r} lie in another file: refused")
         if node.dtype.kind != "f":
             raise ValueError(f"{path}: {key!r} must hold floats, got {node.dtype}")
-        if node.size * node.dtype.itemsize > MAX_BYTES:
-            raise ValueError(f"{path}: {key!r} is larger than {MAX_BYTES >> 30} GiB")
-        try:
-            array: Array = node[()]
-        except OSError as error:
-            raise ValueError(f"{path}: {key!r} cannot be read ({error})") from None
+        check_unpacked_size(node.size * node.dtype.itemsize, node.id.get_storage_size())
+        array: Array = node[()]
     return array
 
 
-def _collect(group: Any, found: dict[str, str], path: Path) -> None:
+def _collect(group: Any, found: dict[str, str], path: Path, seen: set[int]) -> None:
+    """`seen`: where groups lie. A group may be linked to from many places, itself among them."""
+    place = _library(path).h5o.get_info(group.id).addr
+    if place in seen:
+        return
+    seen.add(place)
     for name in group:
         node = _member(group, name)
         if node is None:
@@ -70,7 +74,7 @@ def _collect(group: Any, found: dict[str, str], path: Path) -> None:
         if hasattr(node, "keys"):  # a group: a video's, or one of videos
             own = _own_array(node)
             if own is None:
-                _collect(node, found, path)
+                _collect(node, found, path, seen)
                 continue
             key = f"{key}/{own}"
         if name in found:
@@ -97,11 +101,18 @@ def _member(group: Any, name: str) -> Any:
     return group[name]
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Whatever h5py raises of a damaged file, also later on, is about this file."""
     h5py = _library(path)
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (*BROKEN, OSError, RuntimeError) as error:
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}"):
+            raise
         raise ValueError(f"{path} is not a readable HDF5 file ({error})") from None
 
 

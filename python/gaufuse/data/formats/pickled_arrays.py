@@ -17,6 +17,13 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from gaufuse.utils.plain_pickle import (
+    Constructor,
+    PlainUnpickler,
+    check_shape,
+    encode_latin1,
+    make_dtype,
+)
 from gaufuse.utils.safe_load import read_npy_header
 
 NOTED_BYTES = 4096  # shorter data is read with the pickle
@@ -40,50 +47,47 @@ class _NotedArray:
         self.fortran = False
         self.data: Any = None
 
-    def __setstate__(self, state: tuple) -> None:
-        _, self.shape, self.dtype, self.fortran, self.data = state
-        sizes = isinstance(self.shape, tuple) and all(type(n) is int and n >= 0 for n in self.shape)
-        if not sizes or not isinstance(self.dtype, np.dtype):
-            raise pickle.UnpicklingError("an array without a valid shape and type")
-
-
-class _Subtype:
-    """Stands for numpy.ndarray, which the pickle only names."""
+    def set_state(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise pickle.UnpicklingError("an array without a valid state")
+        _, shape, dtype, fortran, self.data = state
+        if not isinstance(dtype, np.dtype):
+            raise pickle.UnpicklingError("an array without a valid type")
+        self.shape, self.dtype, self.fortran = check_shape(shape), dtype, bool(fortran)
 
 
 def _encode(text: object, encoding: object = "latin1") -> object:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"refused encoding {encoding!r}")
-    return text if isinstance(text, _Place) else str(text).encode("latin1")
+    return text if isinstance(text, _Place) else encode_latin1(text, encoding)
 
 
-_STAND_INS = {
-    ("numpy.core.multiarray", "_reconstruct"): _NotedArray,
-    ("numpy._core.multiarray", "_reconstruct"): _NotedArray,
-    ("numpy", "ndarray"): _Subtype,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode,
+_NAMES = {
+    ("numpy.core.multiarray", "_reconstruct"): Constructor(_NotedArray),
+    ("numpy._core.multiarray", "_reconstruct"): Constructor(_NotedArray),
+    ("numpy", "ndarray"): None,  # only named
+    ("numpy", "dtype"): Constructor(make_dtype),
+    ("_codecs", "encode"): Constructor(_encode),
 }
 
 
-class _NotingUnpickler(pickle._Unpickler):
-    """The pure-Python unpickler, whose opcodes for long data note the place and skip it."""
+class _NotingUnpickler(PlainUnpickler):
+    """Its opcodes for long data note the place and skip it."""
 
-    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict] = dict(PlainUnpickler.dispatch)
 
-    def __init__(self, file: BinaryIO, size: int):
-        super().__init__(_BoundedFile(file, size), encoding="latin1")
+    def __init__(self, file: BinaryIO):
+        super().__init__(file, _NAMES)
         self._raw = file
-        self._size = size
+        self._size = os.fstat(file.fileno()).st_size
 
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _STAND_INS:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}")
-        return _STAND_INS[module, name]
+    def set_state(self, value: object, state: object) -> None:
+        if isinstance(value, _NotedArray):
+            value.set_state(state)
+        else:
+            super().set_state(value, state)
 
     def _note(self, length: int, text: bool) -> None:
         place = _Place(self._raw.tell(), length, text)
-        if place.offset + length > self._size:
+        if length > self._size - place.offset:
             raise pickle.UnpicklingError(f"names {length} bytes, more than the file has")
         if length >= NOTED_BYTES:
             self._raw.seek(length, os.SEEK_CUR)
@@ -92,9 +96,6 @@ class _NotingUnpickler(pickle._Unpickler):
             self.append(self._raw.read(length).decode("utf-8", "surrogatepass"))
         else:
             self.append(self._raw.read(length))
-
-    def load_frame(self) -> None:
-        self.read(8)  # a frame is only a hint for buffering
 
     def load_binstring(self) -> None:
         (length,) = struct.unpack("<i", self.read(4))
@@ -111,25 +112,10 @@ class _NotingUnpickler(pickle._Unpickler):
     def load_long_text(self) -> None:
         self._note(struct.unpack("<I", self.read(4))[0], text=True)
 
-    dispatch[pickle.FRAME[0]] = load_frame
     dispatch[pickle.BINSTRING[0]] = load_binstring
     dispatch[pickle.BINBYTES[0]] = load_long_bytes
     dispatch[pickle.BINBYTES8[0]] = load_very_long_bytes
     dispatch[pickle.BINUNICODE[0]] = load_long_text
-
-
-class _BoundedFile:
-    """A file that is never asked for more than it has: a length in a pickle is not trusted."""
-
-    def __init__(self, file: BinaryIO, size: int):
-        self._file = file
-        self._size = size
-        self.readline = file.readline
-
-    def read(self, count: int = -1) -> bytes:
-        if count > self._size - self._file.tell():
-            raise EOFError("the file is cut off")
-        return self._file.read(count)
 
 
 class PickledArrays:
@@ -158,7 +144,7 @@ class PickledArrays:
                 if self._plain.ndim != 3:
                     raise ValueError(f"shape {shape}: one array (T, D) a video was expected")
                 return
-            outer = _NotingUnpickler(file, self.path.stat().st_size).load()
+            outer = _NotingUnpickler(file).load()
         if not isinstance(outer, _NotedArray) or not isinstance(outer.data, list):
             raise ValueError("it holds no object array")
         if outer.shape != shape or shape != (len(outer.data),):
