@@ -182,7 +182,8 @@ def read_packed(path: str | Path) -> bytes:
             if packed:  # JSON packs to a tenth, perhaps to a thirtieth
                 most = min(most, max(MIN_UNPACKED_BYTES, MAX_PACKED_RATIO * path.stat().st_size))
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            data = file.read(most + 1)
+            # (A plain file's read(n) would make room for n bytes at once.)
+            data = file.read(most + 1) if packed else file.read()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except IsADirectoryError:
