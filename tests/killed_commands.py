@@ -81,6 +81,12 @@ def cases(root: Path) -> list[Case]:
     def checks(path: str) -> list[str]:
         return ["data", "check", data, "--json", path]
 
+    def analyses(path: str) -> list[str]:
+        return ["analyse", found, truth, "--subset", "testing", "--json", path]
+
+    def exchanges(path: str) -> list[str]:
+        return ["exchange", found, "-o", path, "--to", "csv", "--overwrite"]
+
     return [
         Case("simulate", "sim", simulates, does(simulates, "--seed", "1"), "dataset.toml"),
         Case("convert", "own", converts, does(converts, "--resample", "20"), "dataset.toml"),
@@ -90,6 +96,8 @@ def cases(root: Path) -> list[Case]:
         Case("fuse", "fused.json.gz", fuses, writes),
         Case("evaluate", "map.json", evaluates, writes),
         Case("data check", "check.json", checks, writes),
+        Case("analyse", "errors.json", analyses, writes),
+        Case("exchange", "table.csv", exchanges, writes),
     ]
 
 
