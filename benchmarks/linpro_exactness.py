@@ -8,7 +8,9 @@ HiGHS gets the program over snippets: no cells, no components, no closed forms.
   python benchmarks/linpro_exactness.py --groups 100000 --processes 2 --json exactness.json
 
 With --copies N each instance is there N times, a share of its weight each: the same program, as a
-component of many instances, which takes the path (csrc/gaufuse/linpro_path.h) wherever it can.
+component of many instances. Then only what takes the path (csrc/gaufuse/linpro_path.h) is measured.
+
+  python benchmarks/linpro_exactness.py --groups 1000000 --copies 16 --most 40 --processes 2
 
 With --large, instead, how fast components of so many instances are, beside HiGHS on the same cells:
 
@@ -44,13 +46,16 @@ KINDS = ("random", "nested", "identical", "chained", "touching", "one snippet", 
 SPECIAL = (0.0, 1.0, 0.5, -0.3, 1.7)
 
 
-def options_by_turns() -> Iterator[dict]:
-    """Every combination of the choices, with weights of terms that rotate beside them."""
+def options_by_turns(only_paths: bool) -> Iterator[dict]:
+    """Every combination of the choices, with weights of terms that rotate beside them; or of those
+    that make a path."""
     weights = itertools.cycle([(0.1, 0.05, 1.0), (1.0, 0.1, 0.0), (1.0, 1.0, 0.3), (0.0, 2.0, 0.0)])
     others = itertools.cycle([(0.0, 1e-3), (0.2, 0.0), (2.0, 0.1)])
     for rows, prices, constraint in itertools.cycle(
         itertools.product(
-            ("mean", "contrast_mean"), ("snippet", "instance"), ("elastic", "hard", "released")
+            ("mean",) if only_paths else ("mean", "contrast_mean"),
+            ("snippet", "instance"),
+            ("elastic", "hard") if only_paths else ("elastic", "hard", "released"),
         )
     ):
         if constraint == "released":
@@ -58,6 +63,7 @@ def options_by_turns() -> Iterator[dict]:
             continue
         a, b, c = next(weights)
         v, g = next(others)
+        v = 0.0 if only_paths else v
         yield {
             "rows": rows, "prices": prices, "constraint": constraint, "confidence_weight": a,
             "uniformity_weight": b, "anchor_weight": c, "variation_weight": v,
@@ -263,7 +269,7 @@ def main() -> None:
     batches = max(1, round(options.groups / BATCH))
     jobs = [
         (options.seed * 1_000_003 + i, chosen, options.most, options.copies)
-        for i, chosen in zip(range(batches), options_by_turns(), strict=False)
+        for i, chosen in zip(range(batches), options_by_turns(options.copies > 1), strict=False)
     ]
     with (
         multiprocessing.get_context("spawn").Pool(options.processes) as pool,
