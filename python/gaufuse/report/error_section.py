@@ -1,4 +1,5 @@
-"""What goes wrong: instances that nothing finds, detections that meet no instance."""
+"""What goes wrong: which errors the highest detections are, what each costs, which instances
+nothing finds (docs/analysis.md)."""
 
 from __future__ import annotations
 
@@ -6,20 +7,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gaufuse.analysis.analyse import Analysis, analyse
+from gaufuse.analysis.error_types import ERRORS
 from gaufuse.report.run_input import RunInput
 from gaufuse.report.sections import Section
 from gaufuse.report.tables import Table, number
+from gaufuse_ext.flat_segments import FlatSegments
 
 AT = 0.5  # tIoU
 
 
 def error_section(runs: Sequence[RunInput]) -> Section:
-    """Hits at the top and missed instances of each class."""
+    """Errors and their costs; hits at the top and missed instances of each class."""
     section = Section("errors", "Errors")
     evaluated = [run for run in runs if run.truth]
     if not evaluated:
         section.text.append("No test video has annotations.")
         return section
+    analysed = {run.name: _analysed(run) for run in evaluated if _has_errors(run)}
+    if analysed:
+        section.text.append(
+            "The highest detections, of each class as many as it has instances, by what they are: "
+            "a double detection meets an instance that a better one found; a localization error "
+            "overlaps one of its class too little; a wrong label meets one of another class; a "
+            "confusion overlaps one of another class too little; background meets nothing."
+        )
+        section.tables += [_shares(analysed), _costs(analysed)]
     section.text.append(
         "Of each class, as many of the highest detections as it has instances, so that all could "
         "be hits: how many are. Missed instances are those that no detection at all meets."
@@ -27,6 +40,36 @@ def error_section(runs: Sequence[RunInput]) -> Section:
     for run in evaluated:
         section.tables.append(_table(run))
     return section
+
+
+def _has_errors(run: RunInput) -> bool:
+    """Errors are told by the activitynet protocol's real-valued tIoU."""
+    return run.facts.metrics.protocol == "activitynet" and any(
+        len(entry.labels) for entry in run.predictions.values()
+    )
+
+
+def _analysed(run: RunInput) -> Analysis:
+    found = FlatSegments.from_videos(run.predictions)
+    return analyse(found, run.truth, run.facts.metrics.iou_thresholds, AT)
+
+
+def _shares(analysed: dict[str, Analysis]) -> Table:
+    kinds = next(iter(analysed.values())).kinds
+    rows = [
+        [name, *(number(100.0 * share) for share in analysis.shares()[0])]
+        for name, analysis in analysed.items()
+    ]
+    return Table(f"What the highest detections are (%), at tIoU {AT:g}", ["run", *kinds], rows)
+
+
+def _costs(analysed: dict[str, Analysis]) -> Table:
+    errors = (*ERRORS, "misses")
+    rows = [
+        [name, *(number(analysis.gains.removed[error], sign=True) for error in errors)]
+        for name, analysis in analysed.items()
+    ]
+    return Table("What average mAP would gain without them (points)", ["run", *errors], rows)
 
 
 def _table(run: RunInput) -> Table:
