@@ -47,9 +47,9 @@ def wtalc_entries(folder: str | Path) -> dict[str, dict[str, Any]]:
     if len(lengths) != 1:
         raise ValueError(f"{folder}: the annotation files describe different numbers of videos")
     videos: dict[str, dict[str, Any]] = {}
-    names = [_text(name, folder) for name in names]
+    texts = [_text(name, folder) for name in names]
     for name, subset, pairs, own, duration in zip(
-        names, subsets, segments, labels, durations, strict=True
+        texts, subsets, segments, labels, durations, strict=True
     ):
         if name in videos:
             raise ValueError(f"{folder}: video {name!r} occurs twice in videoname.npy")

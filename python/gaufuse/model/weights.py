@@ -199,7 +199,8 @@ class _TensorUnpickler(PlainUnpickler):
 def _rebuild_tensor(storage: object, *rest: object) -> torch.Tensor:
     if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
         raise pickle.UnpicklingError("a tensor without a storage")
-    return torch._utils._rebuild_tensor_v2(storage, *rest)
+    tensor: torch.Tensor = torch._utils._rebuild_tensor_v2(storage, *rest)
+    return tensor
 
 
 def _rebuild_parameter(data: object, requires_grad: object, hooks: object) -> nn.Parameter:

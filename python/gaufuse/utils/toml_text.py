@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Any
 
 
-def parse_toml(text: str, source: object) -> dict:
-    """
+def parse_toml(text: str, source: object) -> dict[str, Any]:
+    """A table.
+
     Raises:
         ValueError: with the source and what is wrong there.
     """

@@ -59,5 +59,6 @@ def is_whole(tensor: torch.Tensor) -> bool:
 
 
 def first_line(error: Exception) -> str:
+    """Torch's messages go on with advice to load without care."""
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gaufuse_ext.array_types import Array
-
 from gaufuse.utils.safe_load import BROKEN, check_unpacked_size
+from gaufuse_ext.array_types import Array
 
 # In a video's group, or in its own file.
 ARRAY_NAMES = ("feats", "features", "feature", "feat", "c3d_features", "data")
