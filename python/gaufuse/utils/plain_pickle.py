@@ -85,11 +85,11 @@ class Constructor:
 
     __slots__ = ("_function",)
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable[..., object]):
         self._function = function
 
     def construct(self, arguments: object) -> object:
-        """The value that a pickle's call of the name makes."""
+        """What the pickle meant to call."""
         if not isinstance(arguments, tuple):
             raise pickle.UnpicklingError("a call without a tuple of arguments")
         return self._function(*arguments)
@@ -103,7 +103,12 @@ class PlainUnpickler(pickle._Unpickler):
         names: what (module, name) stands for; anything else is refused.
     """
 
-    dispatch: ClassVar[dict] = {
+    # Python's own, of which typeshed does not know.
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+    stack: list[Any]
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
         ord(getattr(pickle, name)): pickle._Unpickler.dispatch[ord(getattr(pickle, name))]
         for name in _OPCODES
     }
@@ -112,29 +117,25 @@ class PlainUnpickler(pickle._Unpickler):
         super().__init__(_BoundedFile(file), encoding="latin1")
         self._names = names
 
-    def find_class(self, module: str, name: str) -> object:
-        """What a name stands for, of those that were given."""
+    def find_class(self, module: str, name: str) -> Any:
+        """What a name stands for."""
         if (module, name) not in self._names:
             raise pickle.UnpicklingError(f"refused to load {module}.{name}")
         return self._names[module, name]
 
     def load(self) -> Any:
-        """The pickle's value.
-
-        Raises:
-            pickle.UnpicklingError: it does what is refused.
-        """
+        """The value; raises whatever a broken pickle leads to."""
         try:
             return super().load()
         except KeyError as error:
             raise pickle.UnpicklingError(f"refused opcode or unknown key {error}") from None
 
     def load_frame(self) -> None:
-        """A frame's length is only a hint for buffering."""
+        """Passes over it: a frame is only a hint for buffering."""
         self.read(8)
 
     def load_reduce(self) -> None:
-        """Calls a name's constructor, and nothing else."""
+        """A call, of a `Constructor` only."""
         arguments = self.stack.pop()
         named = self.stack[-1]
         if not isinstance(named, Constructor):
@@ -142,12 +143,12 @@ class PlainUnpickler(pickle._Unpickler):
         self.stack[-1] = named.construct(arguments)
 
     def load_build(self) -> None:
-        """Sets the state of an array or a dtype, by `set_state`."""
+        """The state of what was built last."""
         state = self.stack.pop()
         self.set_state(self.stack[-1], state)
 
     def set_state(self, value: object, state: object) -> None:
-        """Of an array or a dtype; other values have none."""
+        """Of arrays and their types; readers of other things say of what else."""
         if isinstance(value, np.dtype):
             set_dtype_state(value, state)
         elif isinstance(value, np.ndarray):
@@ -202,13 +203,14 @@ def set_dtype_state(dtype: np.dtype, state: object) -> None:
     )
     if not fits:
         raise pickle.UnpicklingError(f"refused state of type {dtype}: {state!r:.80}")
-    dtype.__setstate__(state)
+    dtype.__setstate__(state)  # type: ignore[attr-defined]  # of NumPy's
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
-    """An array's shape out of a pickle, if it is one."""
-    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n < 1 << 48 for n in shape)
-    if not sizes or len(shape) > 32:
+    """Sizes, none so large that products of them would be no numbers."""
+    if not isinstance(shape, tuple) or len(shape) > 32:
+        raise pickle.UnpicklingError("an array without a valid shape")
+    if not all(type(n) is int and 0 <= n < 1 << 48 for n in shape):
         raise pickle.UnpicklingError("an array without a valid shape")
     return shape
 
@@ -229,19 +231,25 @@ def _set_array_state(array: np.ndarray, state: object) -> None:
         size *= n
     if not isinstance(dtype, np.dtype):
         raise pickle.UnpicklingError("an array without a valid type")
-    kinds, wanted = (list, size) if dtype.hasobject else ((bytes, str), size * dtype.itemsize)
-    if not isinstance(data, kinds) or len(data) != wanted:
+    if dtype.hasobject:
+        fits = isinstance(data, list) and len(data) == size
+    else:
+        fits = isinstance(data, bytes | str) and len(data) == size * dtype.itemsize
+    if not fits:
         raise pickle.UnpicklingError(f"an array of shape {shape} without its data")
-    array.__setstate__((int(version), shape, dtype, bool(fortran), data))
+    checked: Any = (int(version), shape, dtype, bool(fortran), data)
+    array.__setstate__(checked)
 
 
 def _make_scalar(dtype: object, data: object = b"") -> object:
     if isinstance(data, str):  # Python 2's
         data = data.encode("latin1")
-    fits = isinstance(dtype, np.dtype) and not dtype.hasobject and isinstance(data, bytes)
-    if not fits or len(data) != dtype.itemsize or not data:
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(data, bytes):
+        raise pickle.UnpicklingError("a number without type and bytes")
+    if len(data) != dtype.itemsize or not data:
         raise pickle.UnpicklingError("a number without its bytes")
-    return np.frombuffer(data, dtype)[0]
+    number: object = np.frombuffer(data, dtype)[0]
+    return number
 
 
 def encode_latin1(text: object, encoding: object = "latin1") -> bytes:

@@ -8,7 +8,7 @@ import struct
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -38,7 +38,8 @@ UNPACKED_ANYWAY, MOST_TIMES, MAX_UNPACKED = 1 << 28, 200, 8 << 30
 
 
 def check_unpacked_size(unpacked: int, packed: int) -> None:
-    """
+    """Of an archive, in bytes.
+
     Raises:
         ValueError: a small file that would fill the memory.
     """
@@ -70,7 +71,7 @@ class PlainArrayFile:
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype
-    order: str  # "C" or "F"
+    order: Literal["C", "F"]  # "C" or "F"
     offset: int  # of the data
     state: tuple[int, int]  # of the file when its header was read: size, time of its last change
 
@@ -85,7 +86,7 @@ class PlainArrayFile:
         array = load_array(path, mapped=True)
         if not isinstance(array, np.memmap):
             raise ValueError(f"{path} must hold numbers, got {array.dtype}")
-        order = "C" if array.flags.c_contiguous else "F"
+        order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
         return cls(path, array.shape, array.dtype, order, array.offset, state)
 
     def map(self) -> np.ndarray:
@@ -97,7 +98,10 @@ class PlainArrayFile:
         """
         if _state(self.path) != self.state:
             raise ValueError(f"{self.path} was changed while it was in use")
-        return np.memmap(self.path, self.dtype, "c", self.offset, self.shape, self.order)
+        array: np.ndarray = np.memmap(
+            self.path, self.dtype, "c", self.offset, self.shape, self.order
+        )
+        return array
 
 
 def _state(path: Path) -> tuple[int, int]:

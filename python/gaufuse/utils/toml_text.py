@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parse_toml(text: str, source: object) -> dict[str, Any]:
-    """Parsed TOML.
+    """A table.
 
     Raises:
         ValueError: with the source and what is wrong there.

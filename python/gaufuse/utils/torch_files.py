@@ -59,6 +59,6 @@ def is_whole(tensor: torch.Tensor) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """Of an error's message; torch's are pages long."""
+    """Torch's messages go on with advice to load without care."""
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "fuzz/harness.h"
-#include "fuzz/linpro_prices.h"
+#include "fuzz/linpro_cases.h"
 #include "fuzz/scored_groups.h"
 #include "gaufuse/linpro_component.h"
 #include "gaufuse/segment_overlap.h"
@@ -158,7 +158,7 @@ void run(Bytes& bytes) {
   bool tame = true;
   LinproLabelsParams<T> params{};
   params.groups = draw_size(bytes, 2);
-  params.capacity = draw_size(bytes, bytes.one_in(200) ? 70 : 6);
+  params.capacity = draw_size(bytes, bytes.one_in(100) ? 70 : 6);
   params.num_snippets = draw_size(bytes, 24);
   params.terms = draw_terms(bytes, tame);
   params.margin = bytes.one_in(2) ? 0.0785 : 0.5;

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -72,7 +73,7 @@ _NAMES = {
 class _NotingUnpickler(PlainUnpickler):
     """Its opcodes for long data note the place and skip it."""
 
-    dispatch: ClassVar[dict] = dict(PlainUnpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(PlainUnpickler.dispatch)
 
     def __init__(self, file: BinaryIO):
         super().__init__(file, _NAMES)
