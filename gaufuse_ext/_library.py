@@ -66,22 +66,26 @@ def call_native(
     Raises:
         TypeError: the function's parameter struct (csrc/gaufuse) has other fields.
     """
-    aligned = []  # alive until the call is over
-    for name, value in arguments.items():
-        if isinstance(value, torch.Tensor):
-            address = value.data_ptr()
-            if address % value.element_size():
-                # A view of bytes (torch.frombuffer) that begins in the middle of a number.
-                aligned.append(value.clone())
-                address = aligned[-1].data_ptr()
-            arguments[name] = address
     arguments["cuda"] = tensor.is_cuda
     arguments["float64"] = tensor.dtype == torch.float64
     arguments["threads"] = kernel_threads()
     arguments["stream"] = None
     if not tensor.is_cuda:
-        function(**arguments)
+        _call(function, arguments)
         return
     with torch.cuda.device(tensor.device):
         arguments["stream"] = torch.cuda.current_stream().cuda_stream
+        _call(function, arguments)
+
+
+def _call(function: Callable[..., None], arguments: dict[str, object]) -> None:
+    try:
         function(**arguments)
+    except BufferError:  # views of bytes (torch.frombuffer) that begin in the middle of a number
+        function(**{name: _aligned(value) for name, value in arguments.items()})
+
+
+def _aligned(value: object) -> object:
+    if isinstance(value, torch.Tensor) and value.data_ptr() % value.element_size():
+        return value.clone()
+    return value

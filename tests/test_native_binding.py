@@ -104,6 +104,11 @@ def test_values_too_wide_for_their_field_are_errors(arguments, name, wrong):
         _native.nms(**arguments | {name: wrong})
 
 
+def test_addresses_of_no_whole_number_are_errors(arguments):
+    with pytest.raises(BufferError, match="^nms: scores is not aligned: 0x"):
+        _native.nms(**arguments | {"scores": SCORES.data_ptr() + 2})
+
+
 def test_sizes_have_64_bits_and_numbers_are_doubles():
     assert _native.greedy_workspace(groups=1, capacity=2**40) == 2**41
     third = 1.0 / 3.0  # of [0, 2] and [1, 3]; a float32 would be greater

@@ -2,8 +2,9 @@
 //
 // What is unknown or missing is a TypeError that names it, and so is a value of another kind than
 // the field's: an address (an int, what has one as its data_ptr(), or None for null), an int, a
-// float (ints count as such), a bool. Names are interned, as Python's own are: arguments in the
-// order of the fields, as calls have them, take a comparison of pointers each.
+// float (ints count as such), a bool. An address that is not a multiple of what lies there is a
+// BufferError. Names are interned, as Python's own are: arguments in the order of the fields, as
+// calls have them, take a comparison of pointers each.
 #pragma once
 
 #include <Python.h>
@@ -40,11 +41,24 @@ bool read_value(const char* function, const Argument& argument, PyObject* value,
 bool read_value(const char* function, const Argument& argument, PyObject* value, double& result);
 bool read_value(const char* function, const Argument& argument, PyObject* value, bool& result);
 
+template <typename Item>
+bool is_aligned([[maybe_unused]] const void* address) {
+  if constexpr (std::is_void_v<Item>)
+    return true;
+  else
+    return reinterpret_cast<uintptr_t>(address) % alignof(Item) == 0;
+}
+
 template <typename Target>
 bool read_field(const char* function, const Argument& argument, PyObject* value, Target& result) {
   if constexpr (std::is_pointer_v<Target>) {
     void* address;
     if (!read_value(function, argument, value, address)) return false;
+    if (!is_aligned<std::remove_pointer_t<Target>>(address)) {
+      PyErr_Format(PyExc_BufferError, "%s: %U is not aligned: %p", function, argument.name,
+                   address);
+      return false;
+    }
     result = static_cast<Target>(address);
   } else if constexpr (std::is_enum_v<Target>) {
     std::underlying_type_t<Target> number;

@@ -358,7 +358,8 @@ def _solve_by_highs(
     table = torch.from_numpy(rows).to(labels.device)
     index = torch.tensor(groups, device=labels.device)
     labels[index] = table[:, :num_snippets].to(labels)
-    objective[index], residual[index] = table[:, num_snippets], table[:, num_snippets + 1]
+    objective[index] = table[:, num_snippets].to(objective)
+    residual[index] = table[:, num_snippets + 1].to(residual)
     codes[index] = table[:, num_snippets + 2].to(codes)
     gap[index] = torch.nan
     pivots[index] = 0

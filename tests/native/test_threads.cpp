@@ -180,8 +180,8 @@ std::vector<Operation> operations(const Input<T>& input) {
     params.lengths = input.lengths.data();
     params.num_snippets = kSnippets;
     params.labels = output.array<T>(kGroups * kSnippets);
-    params.objective = output.array<double>(kGroups);
-    params.residual = output.array<double>(kGroups);
+    params.objective = output.array<T>(kGroups);
+    params.residual = output.array<T>(kGroups);
     params.gap = output.array<double>(kGroups);
     params.pivots = output.array<int64_t>(kGroups);
     params.status = output.array<int64_t>(kGroups);

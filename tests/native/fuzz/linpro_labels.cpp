@@ -191,8 +191,8 @@ void run(Bytes& bytes) {
       valid &= !weighted || (weights[at] >= T(0) && static_cast<double>(weights[at]) <= 1e100);
     }
   Array<T> labels = make_array<T>(bytes, params.groups * params.num_snippets);
-  Array<double> objective = make_array<double>(bytes, params.groups);
-  Array<double> residual = make_array<double>(bytes, params.groups);
+  Array<T> objective = make_array<T>(bytes, params.groups);
+  Array<T> residual = make_array<T>(bytes, params.groups);
   Array<double> gap = make_array<double>(bytes, params.groups);
   Array<int64_t> pivots = make_array<int64_t>(bytes, params.groups);
   Array<int64_t> status = make_array<int64_t>(bytes, params.groups);
