@@ -199,11 +199,11 @@ def set_dtype_state(dtype: np.dtype, state: object) -> None:
         and state[2:5] == (None, None, None)
         and state[5] in (-1, dtype.itemsize)
         and state[6] in (-1, dtype.alignment)
-        and state[7] == dtype.flags
+        and state[7] in (0, dtype.flags)  # 0: whoever wrote it did not say
     )
     if not fits:
         raise pickle.UnpicklingError(f"refused state of type {dtype}: {state!r:.80}")
-    dtype.__setstate__(state)  # type: ignore[attr-defined]  # of NumPy's
+    dtype.__setstate__((*state[:7], dtype.flags))  # type: ignore[attr-defined]  # of NumPy's
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
