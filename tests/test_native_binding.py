@@ -105,7 +105,7 @@ def test_values_too_wide_for_their_field_are_errors(arguments, name, wrong):
 
 
 def test_addresses_of_no_whole_number_are_errors(arguments):
-    with pytest.raises(BufferError, match="^nms: scores is not aligned: 0x"):
+    with pytest.raises(BufferError, match=r"^nms: scores is not aligned: 0x"):
         _native.nms(**arguments | {"scores": SCORES.data_ptr() + 2})
 
 
