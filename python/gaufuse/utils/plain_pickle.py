@@ -191,9 +191,10 @@ def make_dtype(name: object, align: object = False, copy: object = True) -> np.d
 
 def set_dtype_state(dtype: np.dtype, state: object) -> None:
     """Byte order only: NumPy believes the rest, which could call numbers pointers."""
+    if not isinstance(state, tuple):
+        raise pickle.UnpicklingError(f"refused state of type {dtype}: {state!r:.80}")
     fits = (
-        isinstance(state, tuple)
-        and len(state) == 8
+        len(state) == 8
         and state[0] == 3
         and state[1] in ("<", ">", "|", "=")
         and state[2:5] == (None, None, None)
