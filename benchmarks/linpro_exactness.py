@@ -10,7 +10,11 @@ HiGHS gets the program over snippets: no cells, no components, no closed forms.
 With --copies N each instance is there N times, a share of its weight each: the same program, as a
 component of many instances. Then only what takes the path (csrc/gaufuse/linpro_path.h) is measured.
 
-  python benchmarks/linpro_exactness.py --groups 1000000 --copies 16 --most 40 --processes 2
+  python benchmarks/linpro_exactness.py --groups 100000 --copies 40 --most 32 --processes 2
+  python benchmarks/linpro_exactness.py --groups 1000000 --copies 40 --most 32 --beside simplex
+
+The second has no HiGHS in it: the path beside the simplex of small components, a hundred times as
+many groups in the same time.
 
 With --large, instead, how fast components of so many instances are, beside HiGHS on the same cells:
 
@@ -123,10 +127,8 @@ def terms_of(options: dict) -> LinproTerms:
     )  # fmt: skip
 
 
-def compare(job: tuple[int, dict, int, int]) -> dict:
-    """One batch: the worst differences and what the native solver left."""
-    seed, options, most, copies = job
-    torch.set_num_threads(1)
+def draw_batch(seed: int, options: dict, most: int) -> tuple[np.ndarray, ...]:
+    """Counts (G,), segments (G, N, 2), scores and weights (G, N)."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 9, BATCH)
     counts[::50] = most  # a large one now and then
@@ -137,11 +139,40 @@ def compare(job: tuple[int, dict, int, int]) -> dict:
         segments[g, :count], scores[g, :count] = draw_group(rng, kind, count)
     if options.get("formulation") == "released":
         weights[:] = 1.0
-    found = gx.linpro_labels(
+    return counts, segments, scores, weights
+
+
+def solve_copies(counts, segments, scores, weights, copies: int, options: dict) -> gx.LinproLabels:
+    return gx.linpro_labels(
         *(torch.from_numpy(np.repeat(x, copies, axis=1)) for x in (segments, scores)), SNIPPETS,
         (copies * counts).tolist(),
         weights=torch.from_numpy(np.repeat(weights / copies, copies, axis=1)), **options,
     )  # fmt: skip
+
+
+def compare_solvers(job: tuple[int, dict, int, int]) -> dict:
+    """One batch on its path, as copies, and by the simplex of small components, as it is."""
+    seed, options, most, copies = job
+    torch.set_num_threads(1)
+    batch = draw_batch(seed, options, most)
+    large, small = (solve_copies(*batch, times, options) for times in (copies, 1))
+    off = (large.objective - small.objective).abs() / small.objective.abs().clamp(min=1.0)
+    statuses = zip(large.status, small.status, strict=True)
+    return {
+        "objective": float(off.max()), "seed": seed, "group": int(off.argmax()),
+        "residual": 0.0, "gap": float(large.gap.max()), "groups": BATCH,
+        "highs": int(large.by_highs.sum() + small.by_highs.sum()),
+        "relaxed": int(small.relaxed.sum()),
+        "statuses": sum(one != other for one, other in statuses),
+    }  # fmt: skip
+
+
+def compare(job: tuple[int, dict, int, int]) -> dict:
+    """One batch: the worst differences and what the native solver left."""
+    seed, options, most, copies = job
+    torch.set_num_threads(1)
+    counts, segments, scores, weights = draw_batch(seed, options, most)
+    found = solve_copies(counts, segments, scores, weights, copies, options)
     terms = terms_of(options)
     worst = {"objective": 0.0, "residual": 0.0, "gap": 0.0, "seed": seed, "group": -1}
     for g, count in enumerate(counts):
@@ -254,6 +285,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=10_000)
     parser.add_argument("--most", type=int, default=64, help="instances in the largest groups")
     parser.add_argument("--copies", type=int, default=1, help="of each instance")
+    parser.add_argument("--beside", choices=("highs", "simplex"), default="highs")
     parser.add_argument("--large", type=int, nargs="+", metavar="INSTANCES")
     parser.add_argument("--highs-up-to", type=int, default=1000, metavar="INSTANCES")
     parser.add_argument("--processes", type=int, default=1)
@@ -266,6 +298,7 @@ def main() -> None:
         if options.json:
             write_json(options.json, {"components": rows})
         return
+    comparison = compare if options.beside == "highs" else compare_solvers
     batches = max(1, round(options.groups / BATCH))
     jobs = [
         (options.seed * 1_000_003 + i, chosen, options.most, options.copies)
@@ -275,17 +308,19 @@ def main() -> None:
         multiprocessing.get_context("spawn").Pool(options.processes) as pool,
         ProgressLine(console, "batches", batches) as line,
     ):
-        for result in pool.imap_unordered(compare, jobs):
+        for result in pool.imap_unordered(comparison, jobs):
             results.append(result)
             line.advance()
     report = {name: sum(r[name] for r in results) for name in ("groups", "highs", "relaxed")}
+    report["statuses"] = sum(r.get("statuses", 0) for r in results)
     report |= {name: max(r[name] for r in results) for name in ("objective", "residual", "gap")}
     worst = max(results, key=lambda r: r["objective"])
+    other = "HiGHS on the unreduced program" if options.beside == "highs" else "the simplex"
     console.print(
         f"{report['groups']:,} groups ({report['relaxed']:,} relaxed, {report['highs']:,} left to "
-        f"HiGHS): objectives differ from HiGHS on the unreduced program by at most "
-        f"{report['objective']:.1e} (relative, or absolute below one; seed {worst['seed']}, group "
-        f"{worst['group']}), least residuals by {report['residual']:.1e}, largest dual gap "
+        f"HiGHS): objectives differ from {other} by at most {report['objective']:.1e} (relative, "
+        f"or absolute below one; seed {worst['seed']}, group {worst['group']}), least residuals by "
+        f"{report['residual']:.1e}, statuses in {report['statuses']}, largest dual gap "
         f"{report['gap']:.1e}",
         soft_wrap=True,
     )
