@@ -94,7 +94,8 @@ void check_proposals_and_labels() {
   LongArray<float> segments(0, 2 * kGroups);
   LongArray<float> scores(0, kGroups);
   LongArray<float> weights(0, kGroups);
-  LongArray<double> numbers(0, 3 * kGroups);
+  LongArray<float> costs(0, 2 * kGroups);
+  LongArray<double> gap(0, kGroups);
   LongArray<int64_t> whole(0, 2 * kGroups);
   lengths[kLast] = kCapacity;
   cas[kShared + 1000] = 1.0f;
@@ -123,9 +124,9 @@ void check_proposals_and_labels() {
   params.counts = counts.data();
   params.lengths = lengths.data();
   params.labels = labels.data();
-  params.objective = numbers.data();
-  params.residual = numbers.data() + kGroups;
-  params.gap = numbers.data() + 2 * kGroups;
+  params.objective = costs.data();
+  params.residual = costs.data() + kGroups;
+  params.gap = gap.data();
   params.pivots = whole.data();
   params.status = whole.data() + kGroups;
   params.groups = kGroups;

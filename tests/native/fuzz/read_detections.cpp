@@ -149,7 +149,7 @@ void damage(Bytes& bytes, std::string& json) {
     static constexpr char kMarks[] = "{}[]\",:\\u0-e.\x00\xff";
     switch (bytes.upto(3)) {
       case 0:
-        json[at] = kMarks[bytes.upto(16)];
+        json[at] = kMarks[bytes.upto(14)];
         break;
       case 1:
         json.erase(at, static_cast<size_t>(1 + bytes.upto(9)));
