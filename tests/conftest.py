@@ -14,12 +14,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-import emulated_cuda
 import gaufuse_ext as gx
-from emulated_cuda import CannotBuild, Emulation
+from cuda_emulation.build import CannotBuild, build
+from cuda_emulation.emulation import Emulation
 
 # `benchmarks` is a package of the repository, not of the installation, which comes first.
 sys.path.append(str(Path(__file__).parents[1]))
+
+MOST_EMULATED = 200  # segments or snippets of an operation's own tests
 
 settings.register_profile(
     "gaufuse", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -42,6 +44,26 @@ def _has_gpu() -> bool:
     return bool(gx.build_info()["cuda_available"])
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" in metafunc.fixturenames:
+        devices = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+        if _suits_emulation(metafunc):
+            devices.append("emulated")
+        metafunc.parametrize("device", devices, indirect=True, scope="session")
+
+
+def _suits_emulation(metafunc: pytest.Metafunc) -> bool:
+    """Of modules that are marked `emulation`; nothing is said of the CPU's threads, and of random
+    examples test_cuda_emulated.py has a few."""
+    mark = metafunc.definition.get_closest_marker("emulation")
+    return (
+        mark is not None
+        and mark.args != (False,)
+        and "set_threads" not in metafunc.fixturenames
+        and not getattr(metafunc.function, "is_hypothesis_test", False)
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_data = pytest.mark.skip(reason="GAUFUSE_DATA_ROOT is not set or no folder")
     no_gpu = pytest.mark.skip(reason="no CUDA device, or a build without CUDA")
@@ -61,9 +83,27 @@ def data_root() -> Path:
 
 
 # Of the session, so that hypothesis tests may use it: a device has no state to reset per example.
-@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:
-    return torch.device(request.param)
+    """CPU, CUDA, or the emulated one, which takes tensors of the CPU."""
+    return torch.device("cpu" if request.param == "emulated" else request.param)
+
+
+@pytest.fixture(autouse=True)
+def _kernels_of_the_device(request: pytest.FixtureRequest) -> None:
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if parameters.get("device") != "emulated":
+        return
+    if any(type(x) is int and x > MOST_EMULATED for x in parameters.values()):
+        pytest.skip("too large to be run thread by thread")
+    request.getfixturevalue("emulated_kernels")
+
+
+@pytest.fixture
+def emulated_kernels(emulation: Emulation) -> Iterator[None]:
+    """Operations on CPU tensors run their CUDA kernels (tests/cuda_emulation)."""
+    with emulation.active():
+        yield
 
 
 @pytest.fixture
@@ -81,6 +121,6 @@ def emulation(
     cache = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
     folder = cache.mkdir("cuda_emulation") if cache else tmp_path_factory.mktemp("cuda_emulation")
     try:
-        return Emulation(emulated_cuda.build(folder))
+        return Emulation(build(folder))
     except CannotBuild as error:
         pytest.skip(f"the CUDA emulation cannot be built: {error}")

@@ -1,18 +1,17 @@
-"""The CUDA kernels where there is no GPU: run thread by thread on the CPU (emulated_cuda.py).
+"""The CUDA kernels where there is no GPU: run thread by thread on the CPU (tests/cuda_emulation).
 
-Whatever a test here calls runs under three schedules of threads and grids of any, two and one
-blocks, and fails on races, divergent barriers, missing lanes, reads of what was never written and
-accesses out of bounds. The kernels that are broken on purpose show that it would.
+Whatever a test here calls, and the operations' own tests where their `device` is "emulated", runs
+under three schedules of threads and grids of any, two and one blocks, and fails on races, divergent
+barriers, missing lanes, reads of what was never written and accesses out of bounds. The kernels
+that are broken on purpose show that it would.
 """
 
 from __future__ import annotations
 
 import ctypes
-import inspect
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -23,13 +22,13 @@ import gaufuse_ext as gx
 import test_fuse_segments
 import test_interval_membership
 import test_nms
-import test_ragged_batches
 import test_segment_iou
 import test_segment_voting
 import test_soft_nms
 import test_threshold_proposals
 import test_weighted_segments_fusion
-from emulated_cuda import EMULATION, SCHEDULES, Emulation
+from cuda_emulation.build import FOLDER
+from cuda_emulation.emulation import SCHEDULES
 from gaufuse_ext._library import _native
 from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.interval_membership import MODES
@@ -38,15 +37,11 @@ from gaufuse_ext.ops.soft_nms import METHODS
 from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
 from group_inputs import DTYPES, KINDS, Groups, batch, drawn_groups, make_groups
 
-CPU = torch.device("cpu")
 # Around warps; the sizes at which groups pass to larger teams are below.
 SIZES = (0, 1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _emulated_operations(emulation: Emulation) -> Iterator[None]:
-    with emulation.active():
-        yield
+pytestmark = pytest.mark.usefixtures("emulated_kernels")
 
 
 # 1. The emulator finds what is wrong, and only that.
@@ -73,7 +68,7 @@ FAULTS = {
 
 
 def test_every_broken_kernel_is_listed():
-    source = (EMULATION / "broken_kernels.cu").read_text()
+    source = (FOLDER / "broken_kernels.cu").read_text()
     assert set(re.findall(r"ENTRY\((\w+)\),", source)) == set(FAULTS)
 
 
@@ -461,56 +456,6 @@ def test_matches_reference(
         groups, iou_threshold=threshold, confidence=confidence, allows_overflow=allows_overflow
     )
     test_interval_membership.check_against_reference(groups, 9, mode=mode, margin=1.0)
-
-
-SUITES = (
-    test_fuse_segments,
-    test_interval_membership,
-    test_nms,
-    test_ragged_batches,
-    test_segment_iou,
-    test_segment_voting,
-    test_soft_nms,
-    test_threshold_proposals,
-    test_weighted_segments_fusion,
-)
-
-
-def _own_tests() -> Iterator:
-    """The operations' own tests that take a device and parameters, where these are small."""
-    for suite in SUITES:
-        for name, test in inspect.getmembers(suite, inspect.isfunction):
-            marks = [*getattr(test, "pytestmark", []), *_marks_of(suite)]
-            if (
-                not name.startswith("test_")
-                or getattr(test, "is_hypothesis_test", False)
-                or any(mark.name != "parametrize" for mark in marks)
-                or name in ("test_matches_reference_at_sizes", "test_the_exponential_is_accurate")
-            ):
-                continue
-            names = [
-                re.split(r", *", m.args[0]) if isinstance(m.args[0], str) else m.args[0]
-                for m in marks
-            ]
-            if set(inspect.signature(test).parameters) != {"device", *itertools.chain(*names)}:
-                continue
-            for values in itertools.product(*(mark.args[1] for mark in marks)):
-                keywords = {}
-                for keys, value in zip(names, values, strict=True):
-                    keywords |= zip(keys, value if len(keys) > 1 else [value], strict=True)
-                if all(x <= 200 for x in keywords.values() if type(x) is int):
-                    label = "-".join([f"{suite.__name__}.{name}", *map(str, keywords.values())])
-                    yield pytest.param(test, keywords, id=label)
-
-
-def _marks_of(suite) -> list:
-    marks = getattr(suite, "pytestmark", [])
-    return marks if isinstance(marks, list) else [marks]
-
-
-@pytest.mark.parametrize(("test", "keywords"), list(_own_tests()))
-def test_of_the_operation(test, keywords):
-    test(device=CPU, **keywords)
 
 
 # 4. Values are not read back on CUDA, so not checked: whatever they are, kernels stay in bounds.

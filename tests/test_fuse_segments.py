@@ -13,6 +13,8 @@ from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.reference.fuse_segments import fuse_segments as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups, rounding
 
+pytestmark = pytest.mark.emulation
+
 OUTPUTS = ("segments", "scores", "counts", "assignment", "shares")
 
 
@@ -63,6 +65,7 @@ def softmax_by_cluster(logits: np.ndarray, assignment: np.ndarray) -> np.ndarray
     return shares
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_matches_reference_at_sizes(device, dtype, size):

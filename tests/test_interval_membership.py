@@ -13,6 +13,8 @@ from gaufuse_ext.ops.interval_membership import MODES
 from gaufuse_ext.reference.interval_membership import interval_membership as reference
 from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 
+pytestmark = pytest.mark.emulation
+
 
 def check_against_reference(groups, num_snippets: int, lengths=None, **options) -> None:
     """Equal to the bit: every entry is 0, 1, -1 or one quotient."""
@@ -28,6 +30,7 @@ def check_against_reference(groups, num_snippets: int, lengths=None, **options) 
         assert torch.equal(matrix[g].cpu(), torch.from_numpy(expected).to(matrix.dtype))
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_snippets", SIZES)

@@ -4,13 +4,10 @@ arenas is flagged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 import gaufuse_ext as gx
-from emulated_cuda import Emulation
 from gaufuse_ext._library import _native
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.interval_membership import MODES
@@ -28,10 +25,7 @@ TERMS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _emulated(emulation: Emulation) -> Iterator[None]:
-    with emulation.active():
-        yield
+pytestmark = pytest.mark.usefixtures("emulated_kernels")
 
 
 @pytest.mark.parametrize("name", TERMS)

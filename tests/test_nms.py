@@ -11,6 +11,8 @@ import gaufuse_ext as gx
 from gaufuse_ext.reference.nms import nms as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups
 
+pytestmark = pytest.mark.emulation
+
 
 def check_against_reference(
     groups: Groups, iou_threshold: float, length_epsilon: float = 0.0
@@ -28,6 +30,7 @@ def check_against_reference(
         assert keep[g].tolist() == expected + [-1] * (capacity - len(expected))
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_matches_reference_at_sizes(device, dtype, size):

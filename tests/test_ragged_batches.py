@@ -25,9 +25,8 @@ def weighted_segments_fusion(segments, scores, counts=None):
     return gx.weighted_segments_fusion(segments, scores, counts, iou_threshold=0.3, num_models=2)
 
 
-pytestmark = pytest.mark.parametrize(
-    "operation", [soft_nms, soft_nms_linear, segment_voting, weighted_segments_fusion]
-)
+OPERATIONS = [soft_nms, soft_nms_linear, segment_voting, weighted_segments_fusion]
+pytestmark = [pytest.mark.emulation, pytest.mark.parametrize("operation", OPERATIONS)]
 
 
 def assert_same(found: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> None:

@@ -11,6 +11,8 @@ import gaufuse_ext as gx
 from gaufuse_ext.reference.segment_iou import segment_iou as reference
 from group_inputs import DTYPES, KINDS, SIZES, drawn_groups, make_groups
 
+pytestmark = pytest.mark.emulation
+
 
 def check_against_reference(a: torch.Tensor, b: torch.Tensor) -> None:
     """Equal to the bit: the same operations in double, then one rounding."""
@@ -22,6 +24,7 @@ def check_against_reference(a: torch.Tensor, b: torch.Tensor) -> None:
         assert torch.equal(iou[g].cpu(), torch.from_numpy(expected).to(a.dtype))
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_matches_reference_at_sizes(device, dtype, size):

@@ -13,6 +13,8 @@ from gaufuse_ext.ops.segment_voting import WEIGHTS
 from gaufuse_ext.reference.segment_voting import segment_voting as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups, rounding
 
+pytestmark = pytest.mark.emulation
+
 
 def check_against_reference(
     groups: Groups, iou_threshold: float, num_kept: int, weights: str = "score"
@@ -40,6 +42,7 @@ def check_against_reference(
         assert not refined[g, k:].any()
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)

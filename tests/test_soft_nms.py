@@ -16,6 +16,8 @@ from gaufuse_ext.reference.segment_iou import segment_iou
 from gaufuse_ext.reference.soft_nms import soft_nms as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups
 
+pytestmark = pytest.mark.emulation
+
 
 def select(groups: Groups, **options) -> gx.SoftNms:
     return gx.soft_nms(groups.segments, groups.scores, groups.counts, **options)
@@ -84,6 +86,7 @@ def follow(
     return np.array(expected)
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
@@ -243,6 +246,7 @@ def test_max_output_only_cuts(device):
         assert (cut.keep[:, most:] == -1).all()
 
 
+@pytest.mark.emulation(False)
 def test_the_exponential_is_accurate(device):
     """Two units in the last place, from 1 down to where the result is flushed to zero."""
     lengths = torch.cat([torch.linspace(0.01, 1.0, 400), torch.logspace(-8, 0, 400)]).double()

@@ -12,6 +12,8 @@ import gaufuse_ext as gx
 from gaufuse_ext.reference.threshold_proposals import threshold_proposals as reference
 from group_inputs import DTYPES, SIZES
 
+pytestmark = pytest.mark.emulation
+
 OUTPUTS = ("segments", "scores", "weights", "counts")
 THRESHOLDS = np.arange(0.001, 0.04, 0.002)
 # Activations around the thresholds that tests use: ties in float32, in float64, and one step off.
@@ -82,6 +84,7 @@ def sequences(num_snippets: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.stack(kinds)).to(dtype)
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_snippets", SIZES)
 def test_matches_reference_at_sizes(device, dtype, num_snippets):

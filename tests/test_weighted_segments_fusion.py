@@ -13,6 +13,8 @@ from gaufuse_ext.ops.weighted_segments_fusion import CONFIDENCES
 from gaufuse_ext.reference.weighted_segments_fusion import weighted_segments_fusion as reference
 from group_inputs import DTYPES, KINDS, SIZES, Groups, drawn_groups, make_groups, rounding
 
+pytestmark = pytest.mark.emulation
+
 
 def fuse(groups: Groups, **options) -> gx.WeightedSegments:
     return gx.weighted_segments_fusion(groups.segments, groups.scores, groups.counts, **options)
@@ -36,6 +38,7 @@ def check_against_reference(groups: Groups, **options) -> None:
         assert not found_scores[k:].any()
 
 
+@pytest.mark.emulation(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_matches_reference_at_sizes(device, dtype, size):

@@ -24,27 +24,21 @@ inline unsigned grid_for(int64_t blocks) {
   return static_cast<unsigned>(blocks < 1 ? 1 : (blocks < kMaxGrid ? blocks : kMaxGrid));
 }
 
-// kernel<<<blocks, threads, shared_bytes, stream>>>(params...). That syntax is nvcc's own: g++,
-// which compiles the kernels for tests/cuda_emulation, gets a function instead.
+// kernel<<<blocks, threads, shared_bytes, stream>>>(params...), without the syntax that is nvcc's
+// own: g++ compiles the kernels, too (tests/cuda_emulation).
 template <typename... Params>
 void launch_kernel(void (*kernel)(Params...), unsigned blocks, unsigned threads,
                    size_t shared_bytes, void* stream, std::common_type_t<Params>... params) {
-#ifdef __CUDACC__
-  kernel<<<blocks, threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(params...);
-#else
-  cuda_emulation::launch(kernel, blocks, threads, shared_bytes, stream, params...);
-#endif
+  void* arguments[] = {&params...};
+  cudaLaunchKernel(kernel, dim3(blocks), dim3(threads), arguments, shared_bytes,
+                   static_cast<cudaStream_t>(stream));  // launch_status() tells how it went
 }
 
 // The shared_bytes of the launch, as an array of T.
 template <typename T>
 __device__ __forceinline__ T* dynamic_shared() {
-#ifdef __CUDACC__
   extern __shared__ __align__(16) unsigned char gaufuse_dynamic_shared[];
   return reinterpret_cast<T*>(gaufuse_dynamic_shared);
-#else
-  return static_cast<T*>(cuda_emulation::dynamic_shared());
-#endif
 }
 
 }  // namespace gaufuse

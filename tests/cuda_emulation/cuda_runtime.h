@@ -16,8 +16,10 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-// One block runs at a time. The emulator reports what a block reads before it has written it.
-#define __shared__ static
+// One block runs at a time, in one thread of the CPU: variables of that thread lie apart from all
+// others. The emulator reports what a block reads before it has written it.
+#define __shared__ thread_local
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 #define threadIdx (cuda_emulation::thread_index())
 #define blockIdx (cuda_emulation::block_index())
@@ -86,5 +88,17 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 // A launch that the emulator found fault with is an error whose string says what the fault is.
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
+struct dim3 {
+  explicit dim3(unsigned size) : x(size) {}
+  unsigned x;
+};
+using cudaStream_t = void*;
+
+template <typename... Params>
+void cudaLaunchKernel(void (*kernel)(Params...), dim3 grid, dim3 block, void** arguments,
+                      size_t shared_bytes, cudaStream_t /*stream*/) {
+  cuda_emulation::launch(kernel, grid.x, block.x, arguments, shared_bytes);
+}
+
 inline cudaError_t cudaGetLastError() { return cuda_emulation::take_error(); }
 inline const char* cudaGetErrorString(cudaError_t) { return cuda_emulation::error_message(); }

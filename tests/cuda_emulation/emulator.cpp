@@ -17,6 +17,12 @@
 #include <string>
 #include <vector>
 
+constexpr size_t kMaxDynamicShared = 48 * 1024;  // what a kernel gets without asking for more
+
+namespace gaufuse {
+alignas(16) thread_local unsigned char gaufuse_dynamic_shared[kMaxDynamicShared];
+}
+
 namespace cuda_emulation {
 namespace {
 
@@ -24,8 +30,7 @@ constexpr unsigned kWarp = 32;
 constexpr size_t kStackBytes = 256 * 1024;  // of address space; touched pages only are memory
 constexpr size_t kGuardBytes = 4096;
 constexpr unsigned kMaxThreads = 1024;
-constexpr size_t kMaxDynamicShared = 48 * 1024;  // what a kernel gets without asking for more
-constexpr int kFault = 719;                      // cudaErrorLaunchFailure
+constexpr int kFault = 719;  // cudaErrorLaunchFailure
 
 enum class State { ready, in_block_barrier, in_warp_operation, done };
 enum class WarpOperation { sync, ballot, shuffle };
@@ -76,15 +81,13 @@ Index the_block{}, the_block_size{}, the_grid_size{};
 void (*body)(const void*) = nullptr;
 const void* body_context = nullptr;
 uintptr_t host_stack = 0;
-alignas(16) char dynamic_memory[kMaxDynamicShared];
 size_t dynamic_bytes = 0;
 
 // Time goes on with every barrier and every block, over all launches; a warp's own with __syncwarp.
 uint32_t now = 1, block_began = 1, launch_began = 1;
 uint32_t warp_now[kMaxThreads / kWarp];
 std::vector<Memory> buffers;
-Memory shared_memory{};
-uintptr_t statics_start = 0, statics_end = 0;
+Memory shared_memory{0, 0, 4, false, "", {}};
 bool knows_buffers = false;
 unsigned in_barrier = 0;                     // how many threads of the block wait at a barrier
 unsigned in_operation[kMaxThreads / kWarp];  // bits of the lanes that wait at a warp operation
@@ -296,25 +299,18 @@ uint64_t meet_warp(WarpOperation operation, unsigned mask, uint64_t value, int s
   return mine.value;
 }
 
-// The writable segment of this module: where __shared__ variables are, as statics.
-int find_statics(dl_phdr_info* info, size_t, void*) {
-  const auto here = reinterpret_cast<uintptr_t>(&fibers);
+// This module's variables of the calling thread: those that are __shared__ are among them.
+int find_thread_locals(dl_phdr_info* info, size_t, void*) {
+  const auto start = reinterpret_cast<uintptr_t>(info->dlpi_tls_data);
+  const auto inside = reinterpret_cast<uintptr_t>(gaufuse::gaufuse_dynamic_shared);
   for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const auto& segment = info->dlpi_phdr[i];
-    const uintptr_t start = info->dlpi_addr + segment.p_vaddr;
-    if (segment.p_type != PT_LOAD || here < start || here >= start + segment.p_memsz) continue;
-    statics_start = start;
-    statics_end = start + segment.p_memsz;
-    return 1;
+    const size_t size = info->dlpi_phdr[i].p_memsz;
+    if (info->dlpi_phdr[i].p_type != PT_TLS || inside - start >= size) continue;
+    shared_memory.start = start;
+    shared_memory.end = start + size;
+    shared_memory.cells.resize(size / 4 + 1);
   }
   return 0;
-}
-
-void find_shared_memory() {
-  if (statics_end != 0) return;
-  dl_iterate_phdr(find_statics, nullptr);
-  shared_memory = Memory{statics_start, statics_end, 4, false, "", {}};
-  shared_memory.cells.resize((statics_end - statics_start) / 4 + 1);
 }
 
 void check_cell(Memory& memory, size_t index, bool writes) {
@@ -390,8 +386,8 @@ void check_access(const void* pointer, size_t bytes, bool writes) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   const auto stack = reinterpret_cast<uintptr_t>(current->stack);
   if (address - stack < kStackBytes) return;
-  const auto dynamic = reinterpret_cast<uintptr_t>(dynamic_memory);
-  if (address - statics_start < statics_end - statics_start) {
+  const auto dynamic = reinterpret_cast<uintptr_t>(gaufuse::gaufuse_dynamic_shared);
+  if (address - shared_memory.start < shared_memory.end - shared_memory.start) {
     if (address - dynamic < kMaxDynamicShared && address + bytes > dynamic + dynamic_bytes)
       fail("out of bounds: thread %u %s past the end of dynamic shared memory", thread_of(current),
            writes ? "writes" : "reads");
@@ -412,7 +408,6 @@ Index thread_index() { return Index{thread_of(current), 0, 0}; }
 Index block_index() { return the_block; }
 Index block_size() { return the_block_size; }
 Index grid_size() { return the_grid_size; }
-void* dynamic_shared() { return dynamic_memory; }
 
 int meet_block(Vote vote, int value, Site site) {
   Fiber& mine = *current;
@@ -468,7 +463,7 @@ void run_grid(unsigned blocks, unsigned threads, size_t shared_bytes, void (*ker
   if (blocks == 0 || threads == 0 || threads > kMaxThreads || shared_bytes > kMaxDynamicShared)
     return fail("no such launch: %u blocks of %u threads, %zu bytes of shared memory", blocks,
                 threads, shared_bytes);
-  find_shared_memory();
+  dl_iterate_phdr(find_thread_locals, nullptr);
   for (unsigned t = 0; t < threads; ++t) {
     if (fibers[t].stack == nullptr) make_stack(fibers[t]);
     if (fibers[t].stack == nullptr) return fail("no memory for the fibers");

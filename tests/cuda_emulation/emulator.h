@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <cstring>
 #include <tuple>
+#include <utility>
 
 namespace cuda_emulation {
 
@@ -39,7 +40,6 @@ __attribute__((const)) Index thread_index();
 __attribute__((const)) Index block_index();
 __attribute__((const)) Index block_size();
 __attribute__((const)) Index grid_size();
-void* dynamic_shared();
 
 int meet_block(Vote vote, int value, Site site);
 void sync_warp(unsigned mask, Site site);
@@ -74,10 +74,15 @@ struct Call {
   }
 };
 
-template <typename... Params, typename... Arguments>
-void launch(void (*kernel)(Params...), unsigned blocks, unsigned threads, size_t shared_bytes,
-            void* /*stream*/, const Arguments&... arguments) {
-  const Call<Params...> call{kernel, std::tuple<Params...>(arguments...)};
+template <typename... Params, size_t... I>
+Call<Params...> make_call(void (*kernel)(Params...), void** arguments, std::index_sequence<I...>) {
+  return {kernel, std::tuple<Params...>(*static_cast<Params*>(arguments[I])...)};
+}
+
+template <typename... Params>
+void launch(void (*kernel)(Params...), unsigned blocks, unsigned threads, void** arguments,
+            size_t shared_bytes) {
+  const auto call = make_call(kernel, arguments, std::index_sequence_for<Params...>());
   run_grid(blocks, threads, shared_bytes, &Call<Params...>::run, &call);
 }
 
