@@ -136,6 +136,19 @@ def test_copies_change_nothing(entries, way):
         torch.testing.assert_close(missed[1], missed[0], rtol=1e-8, atol=1e-8)
 
 
+def test_a_level_is_that_of_an_instance_which_covers_the_cell():
+    """Where sums of prices tie but for rounding: one in 250,000 groups."""
+    segments = [(20, 40), (29, 40), (35, 40), (16, 32), (33, 40), (23, 27), (20, 40)]
+    segments, q = np.array(segments, dtype=np.float64), [-0.3, 0.6308, 0.749, 0.5448, 0.662, 0.0325]
+    weights = np.where(np.arange(7) == 2, 0.25, 1.0)
+    copies = (np.repeat(x, 40, axis=0) for x in (segments, np.array([*q, 0.308])))
+    found = solve(
+        *copies, 40, np.repeat(weights / 40, 40), constraint="hard", confidence_weight=1.0,
+        uniformity_weight=0.1, anchor_weight=0.0, sparsity_weight=0.0, backend="native",
+    )  # fmt: skip
+    assert found.gap <= 1e-9
+
+
 @pytest.mark.parametrize("kind", ["chained", "random", "levels"])
 def test_thousands_of_instances(kind):
     segments, q, num_snippets = instances(kind, 3000, 3)

@@ -38,16 +38,18 @@ struct SumTree {
     return sum;
   }
 
-  // The first item up to and with which of(sum) is at least `least`; `leaves` where there is none.
+  // The first item up to and with which of(sum) is at least `least`, `leaves` where there is none;
+  // of() must not be negative. Sums round as they are added up: where that matters it may be an
+  // item next to that one, but never one of which of() is zero.
   template <typename Of>
   int find(double least, Of of) const {
     if (of(total()) < least) return leaves;
     Value before{};
     int at = 1;
     while (at < leaves) {
-      const Value with_left = before + nodes[2 * at];
       at *= 2;
-      if (of(with_left) >= least) continue;
+      const Value with_left = before + nodes[at];
+      if (of(with_left) >= least || !(of(nodes[at + 1]) > 0.0)) continue;
       before = with_left;
       ++at;
     }
