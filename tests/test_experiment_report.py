@@ -242,6 +242,47 @@ def test_phases_beside_the_control_then_and_at_its_best(experiment):
     assert "By phase of training" in document(summary, "a command", None)
 
 
+def test_an_arm_that_is_a_phase_of_another_one():
+    arms = GRID["arms"] | {
+        "early": {"of": "labels", "phase": "pseudo labels", "against": "control"},
+        "delta": {"arguments": "--set x=2", "against": "early"},
+    }
+    experiment = Experiment.model_validate(GRID | {"arms": arms})
+    assert {cell.arm for cell in cells_of(experiment)} == {"control", "labels", "delta"}
+    records = all_records(experiment)
+    for record in records:
+        if record["arm"] == "labels":
+            record["evaluations"] = [
+                {"epoch": 1, "phase": "base model", "average_map": 10.0},
+                {"epoch": 2, "phase": "pseudo labels", "average_map": 40.5},
+                {"epoch": 3, "phase": "delta labels", "average_map": record["average_map"]},
+            ]
+    summary = summarise(experiment, records)
+    assert summary.differences("a", "early", "control") == [0.5, -0.5, -1.5]
+    assert summary.differences("a", "delta", "early") == [0.5, 1.5, 2.5]
+    [row] = [row for row in next(all_tables(summary)).rows if row[0] == "early"]
+    assert row[1:3] == ["-", "40.50 ± 0.00"]
+    assert row[-1] == "-"
+    assert "labels, at the end of its phase 'pseudo labels'" in document(summary, "x", None)
+    early = [r for r in summary_json(summary)["results"] if r["arm"] == "early"]
+    assert [r["runs"] for r in early] == [0, 0]
+    assert early[0]["map"] == []
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"of": "labels"}, "give both"),
+        ({"of": "labels", "phase": "x", "arguments": "--control"}, "has no arguments"),
+        ({"of": "nobody", "phase": "x"}, "'nobody' is no arm that has runs"),
+        ({"of": "early", "phase": "x"}, "'early' is no arm that has runs"),
+    ],
+)
+def test_a_phase_of_nothing_is_refused(arm, said):
+    with pytest.raises(ValueError, match=said):
+        Experiment.model_validate(GRID | {"arms": GRID["arms"] | {"early": arm}})
+
+
 def test_runs_without_phases_have_no_such_table(experiment):
     summary = summarise(experiment, all_records(experiment))
     assert phase_table(summary, "a") is None

@@ -64,7 +64,18 @@ class Arm(Section):
     )  # further ones, by pattern of the data set's name
     data: Names = ("*",)  # patterns of the data sets that it is run on
     against: Names = ()  # arms that it is compared with; the first one is its control
+    # An arm without runs: what those of arm `of` had reached at the end of a phase of theirs.
+    of: str | None = None
+    phase: str | None = None
     description: str = ""
+
+    @model_validator(mode="after")
+    def _runs_or_phase(self) -> Self:
+        if (self.of is None) != (self.phase is None):
+            raise ValueError("give both, of (an arm) and phase (of its runs), or neither")
+        if self.of is not None and (self.arguments or self.on):
+            raise ValueError("an arm that is a phase of another one has no arguments")
+        return self
 
 
 class Experiment(Section):
@@ -90,6 +101,8 @@ class Experiment(Section):
                     f"arms.{name}.against: {unknown[0]!r} is none of the arms "
                     f"({', '.join(self.arms)})"
                 )
+            if arm.of is not None and (arm.of not in self.arms or self.arms[arm.of].of is not None):
+                raise ValueError(f"arms.{name}.of: {arm.of!r} is no arm that has runs")
             if name in arm.against:
                 raise ValueError(f"arms.{name}.against: an arm is not its own control")
             for pattern in (*arm.data, *arm.on):
@@ -158,8 +171,8 @@ def cells_of(experiment: Experiment, only: Sequence[str] = ()) -> list[Cell]:
     cells = [
         cell
         for name, data in experiment.data.items()
-        for arm in experiment.arms
-        if any(fnmatchcase(name, pattern) for pattern in experiment.arms[arm].data)
+        for arm, settings in experiment.arms.items()
+        if settings.of is None and any(fnmatchcase(name, pattern) for pattern in settings.data)
         for cell in _cells(experiment, name, data, arm)
         if _is_wanted(cell, only)
     ]

@@ -80,6 +80,8 @@ def _arms(summary: Summary) -> str:
         arguments = " ".join(arm.arguments) or "-"
         where = "; ".join(f"{data}: {' '.join(own)}" for data, own in arm.on.items())
         shown = f"`{arguments}`" + (f" ({where})" if where else "")
+        if arm.of is not None:
+            shown = f"{arm.of}, at the end of its phase {arm.phase!r}"
         rows.append([name, arm.description or "-", shown])
     text = "Arguments of `gaufuse train` for all arms"
     if summary.experiment.arguments:

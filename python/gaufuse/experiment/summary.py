@@ -30,7 +30,7 @@ class Phase:
 class Result:
     """One arm on one data set."""
 
-    records: list[dict]  # of its runs
+    records: list[dict]  # of its runs; none of an arm that is a phase of another one
     values: dict[int, float]  # average mAP in percent by replicate (see `replicate`)
     missing: int  # runs that the experiment has and that no record is there of
     phases: list[Phase]  # of the runs, in their order
@@ -47,8 +47,13 @@ class Result:
 
     @property
     def map(self) -> list[float]:
-        """Mean mAP at each threshold."""
+        """Mean mAP at each threshold; empty without records."""
         return [fmean(column) for column in zip(*(r["map"] for r in self.records), strict=True)]
+
+    @property
+    def iou_thresholds(self) -> list[float]:
+        """Those of `map`; empty without records."""
+        return self.records[0]["iou_thresholds"] if self.records else []
 
     @property
     def seconds(self) -> float | None:
@@ -133,7 +138,26 @@ def summarise(
                 _phases(own),
             )
             used += own
+    for arm, settings in experiment.arms.items():
+        if settings.of is not None:
+            results |= _results_of_phase(experiment, results, arm)
     return Summary(experiment, method, results, _notes(experiment, groups, used, records))
+
+
+def _results_of_phase(
+    experiment: Experiment, results: dict[tuple[str, str], Result], arm: str
+) -> dict[tuple[str, str], Result]:
+    """Of an arm that is a phase of another one."""
+    settings = experiment.arms[arm]
+    found = {}
+    for data in experiment.data:
+        whole = results.get((data, settings.of or ""))
+        names = [] if whole is None else [phase.name for phase in whole.phases]
+        if whole is None or settings.phase not in names:
+            continue
+        phases = whole.phases[: names.index(settings.phase) + 1]
+        found[data, arm] = Result([], phases[-1].values, whole.missing, phases)
+    return found
 
 
 def replicate(cell: Cell) -> int:
@@ -216,7 +240,7 @@ def summary_json(summary: Summary) -> dict:
             {
                 "data": data,
                 "arm": arm,
-                "runs": len(result.records),
+                "runs": len(result.records),  # none of an arm that is a phase of another one
                 "missing": result.missing,
                 "average_map": {
                     "mean": result.mean,
@@ -224,7 +248,7 @@ def summary_json(summary: Summary) -> dict:
                     "by_replicate": {str(key): value for key, value in result.values.items()},
                 },
                 "map": result.map,
-                "iou_thresholds": result.records[0]["iou_thresholds"],
+                "iou_thresholds": result.iou_thresholds,
                 "seconds": result.seconds,
                 "differences": {
                     other: None if difference is None else _estimate_json(difference)

@@ -44,7 +44,8 @@ def data_table(summary: Summary, data: str) -> Table:
     """The arms on one data set."""
     own = {arm: summary.results.get((data, arm)) for arm in summary.arms}
     results = {arm: result for arm, result in own.items() if result is not None}
-    shown = _thresholds(next(iter(results.values())))
+    thresholds = next((own.iou_thresholds for own in results.values() if own.records), [])
+    shown = sorted({0, (len(thresholds) - 1) // 2, len(thresholds) - 1} if thresholds else ())
     rows = []
     for arm, result in results.items():
         control = summary.control(arm)
@@ -52,15 +53,14 @@ def data_table(summary: Summary, data: str) -> Table:
         rows.append(
             [
                 arm,
-                f"{len(result.records)}",
+                f"{len(result.records)}" if result.records else NOTHING,
                 with_deviation(result),
                 with_interval(difference),
                 NOTHING if difference is None or control is None else control,
-                *(f"{result.map[i]:.1f}" for i in shown),
+                *(f"{result.map[i]:.1f}" if result.records else NOTHING for i in shown),
                 NOTHING if result.seconds is None else f"{result.seconds:.0f} s",
             ]
         )
-    thresholds = next(iter(results.values())).records[0]["iou_thresholds"]
     header = ["", "runs", "average mAP", "difference", "to"]
     header += [f"mAP@{thresholds[i]:.3g}" for i in shown]
     title = f"{data}: difference with its {INTERVALS[summary.method]}"
@@ -75,7 +75,7 @@ def phase_table(summary: Summary, data: str) -> Table | None:
         name = summary.control(arm)
         result = summary.results.get((data, arm))
         control = None if name is None else summary.results.get((data, name))
-        if result is None or control is None or not control.phases:
+        if result is None or not result.records or control is None or not control.phases:
             continue
         best = max(control.phases, key=lambda phase: phase.mean)
         for i, phase in enumerate(result.phases):
@@ -145,12 +145,6 @@ def with_interval(estimate: Estimate | None) -> str:
 
 def _star(estimate: Estimate) -> str:
     return "*" if estimate.sign else ""
-
-
-def _thresholds(result: Result) -> list[int]:
-    """First, middle and last."""
-    last = len(result.map) - 1
-    return sorted({0, last // 2, last})
 
 
 def rich_table(table: Table) -> RichTable:
