@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import gaufuse_ext as gx
 from gaufuse.config import InstancesConfig
-from gaufuse.labels.pipeline import labels_of
+from gaufuse.labels.pipeline import labels_of, share_between_classes
 from gaufuse.labels.pseudo_instances import inner_mean, pseudo_instances
 from gaufuse.localization.instances import ActivationGroups, find_instances
 from training_setups import short_config
@@ -85,6 +87,45 @@ def test_confidences_as_shares_of_the_best_kept_one():
     half = config.model_copy(update={"share_of_best": 0.5})
     _, confidences, _ = pseudo_instances(FUSED, GROUPS, half)
     assert confidences[0, 0].item() == pytest.approx(0.8**0.5)
+
+
+def test_those_near_the_best_one_are_certain():
+    config = InstancesConfig(confidence="mean", keep=0.3, share_of_best=1.0, certain=0.75)
+    _, confidences, _ = pseudo_instances(FUSED, GROUPS, config)
+    assert confidences[0, :2].tolist() == pytest.approx([1.0, 0.3 / 0.8 / 0.75])
+    config = config.model_copy(update={"certain": 0.3})
+    assert pseudo_instances(FUSED, GROUPS, config)[1][0, :2].tolist() == [1.0, 1.0]
+
+
+def test_classes_of_a_video_share_a_snippet():
+    # Two classes of video 3, one of video 0: a batch may have videos without groups.
+    labels = torch.tensor([[0.6, 0.2, 0.8, 0.0], [0.6, 0.3, 0.4, 0.0], [1.0, 0.9, 0.8, 0.0]])
+    video = torch.tensor([3, 3, 0])
+    assert torch.equal(share_between_classes(labels, video, 0.0), labels)
+    shared = share_between_classes(labels, video, 1.0)
+    expected = [[0.5, 0.2, 2 / 3, 0.0], [0.5, 0.3, 1 / 3, 0.0], labels[2].tolist()]
+    torch.testing.assert_close(shared, torch.tensor(expected))
+    squared = share_between_classes(labels, video, 2.0)
+    assert squared[0].tolist() == pytest.approx([0.5, 0.2, 0.8, 0.0])
+    assert squared.dtype == labels.dtype
+    assert share_between_classes(labels[:0], video[:0], 1.0).shape == (0, 4)
+
+
+@pytest.mark.parametrize("combine", ["linpro", "mean"])
+def test_exclusive_labels_add_up_to_one_at_most(combine):
+    one_video = replace(GROUPS, video=torch.zeros_like(GROUPS.video))
+    settings = [
+        f"instances.combine={combine}",
+        "instances.share_of_best=1.0",
+        "labels.threshold_kind=range",
+        "labels.thresholds=[0.1, 0.1, 0.9]",
+    ]
+    apart = labels_of(one_video, short_config(*settings), 0.1).labels
+    shared = labels_of(one_video, short_config(*settings, "instances.exclusive=4"), 0.1).labels
+    assert float(apart.sum(0).max()) > 1.01
+    assert float(shared.sum(0).max()) < 1.000001
+    alone = apart.sum(0) <= 1.0
+    assert torch.equal(shared[:, alone], apart[:, alone])
 
 
 def test_no_groups_and_no_instances():

@@ -276,7 +276,12 @@ class InstancesConfig(Section):
     # Confidences are divided by the best one's to this power. 0: as they are. 1: a class that the
     # video is known to show has an instance of confidence 1.
     share_of_best: Probability = 0.0
+    certain: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # confidences from this on count as 1
     combine: Literal["linpro", "mean", "maximum"] = "linpro"
+    # For data sets where one action is shown at a time: where a snippet's labels add up to more
+    # than one over the classes, each is its share of their powers. 1: in proportion; the higher,
+    # the more the largest takes. 0: classes know nothing of each other.
+    exclusive: NotNegative = 0.0
 
 
 class LinproConfig(Section):

@@ -70,8 +70,10 @@ def labels_of(groups: ActivationGroups, config: Config, temperature: float) -> M
     fused = find_instances(groups, config.labels, temperature)
     segments, confidences, counts = pseudo_instances(fused, groups, config.instances)
     snippets = groups.activations.shape[1]
+    exclusive = config.instances.exclusive
     if config.instances.combine != "linpro":
         labels = _combine(segments, confidences, counts, groups, config.instances.combine)
+        labels = share_between_classes(labels, groups.video, exclusive)
         nothing = labels.new_zeros(())
         return MadeLabels(labels, counts.sum(), nothing, nothing, None)
     solved = gx.linpro_labels(
@@ -82,9 +84,31 @@ def labels_of(groups: ActivationGroups, config: Config, temperature: float) -> M
         lengths=groups.lengths,
         **config.linpro.model_dump(),
     )
-    return MadeLabels(
-        solved.labels, counts.sum(), solved.residual.sum(), solved.relaxed.sum(), solved
-    )
+    labels = share_between_classes(solved.labels, groups.video, exclusive)
+    return MadeLabels(labels, counts.sum(), solved.residual.sum(), solved.relaxed.sum(), solved)
+
+
+def share_between_classes(labels: torch.Tensor, video: torch.Tensor, power: float) -> torch.Tensor:
+    """Labels of groups (G, T) of which no snippet has more than one in all: where those of its
+    video's classes add up to more, each becomes its share of their powers.
+
+    Args:
+        labels: in [0, 1].
+        video: (G,) int64, which video a group is of; all groups of a video must be there.
+        power: 1: shares in proportion; the higher, the more the largest takes; 0: nothing is
+            changed.
+    """
+    if power == 0.0 or labels.numel() == 0:
+        return labels
+
+    same = (video.unsqueeze(1) == video).double()  # a product adds up in a fixed order
+
+    def over_classes(values: torch.Tensor) -> torch.Tensor:
+        return same @ values.double()
+
+    powers = labels.double() ** power
+    shares = powers / over_classes(powers).clamp(min=torch.finfo(torch.float64).tiny)
+    return torch.where(over_classes(labels) > 1.0, shares, labels).to(labels)
 
 
 def _combine(

@@ -8,7 +8,8 @@ Fusion and detections go by the contrast of an instance with its surroundings. L
 - Low thresholds leave many weak instances in a video that shows the class elsewhere. Those far
   below the best one are dropped.
 - The video's label says that the class is there, so its best instance is one: confidences are
-  shares of the best one's.
+  shares of the best one's. A model is less active within an action than at its clearest moment:
+  those that come near the best one count as certain, too.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def pseudo_instances(
     if config.share_of_best > 0.0 and most:
         best = confidence.masked_fill(~kept, -torch.inf).amax(1, keepdim=True)
         confidence = confidence / best.clamp(min=1e-6) ** config.share_of_best
+    confidence = confidence / config.certain
     order = (~kept).long().argsort(dim=1, stable=True)  # those kept first
     segments = segments.gather(1, order.unsqueeze(-1).expand(-1, -1, 2))
     return segments, confidence.clamp(0.0, 1.0).gather(1, order), kept.sum(1)
