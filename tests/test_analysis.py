@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gaufuse_ext as gx
 from gaufuse.analysis.analyse import analyse, analyse_two
 from gaufuse.analysis.calibration import calibration
-from gaufuse.analysis.comparison import compare, resampled_maps, resampled_shares
+from gaufuse.analysis.comparison import compare, resampled_shares
 from gaufuse.analysis.confusion_matrix import confusion_matrix
 from gaufuse.analysis.error_gains import error_gains
 from gaufuse.analysis.error_types import ERRORS, KINDS, error_types, profile, shares
@@ -357,7 +357,7 @@ def test_resampled_videos_are_videos_written_down_so_often(case, seed):
         assert own.sum() == pytest.approx(100.0)
         np.testing.assert_allclose(own, 100.0 * expected[k - 1], atol=1e-9)
     plain = gx.detection_map(FlatSegments.from_videos(again), {"database": copies}, HALF)
-    assert resampled_maps(matched, weights)[0] == pytest.approx(plain.average_map)
+    assert matched.resampled_map(weights).average[0] == pytest.approx(plain.average_map)
 
 
 def many_videos(seed: int, noise: float, videos: int = 30):

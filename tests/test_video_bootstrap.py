@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gaufuse_ext as gx
-from gaufuse.report.video_bootstrap import VideoMatches, interval, match_videos, resamples
-from gaufuse_ext.annotations import load_ground_truth, load_predictions
+from gaufuse.analysis.matched_detections import MatchedDetections, match
+from gaufuse.report.video_bootstrap import interval, resample_videos, video_maps
+from gaufuse_ext.annotations import load_ground_truth
+from gaufuse_ext.flat_predictions import load_flat_predictions
 
-THRESHOLDS = (0.1, 0.5, 0.7)
+THRESHOLDS = np.array([0.1, 0.5, 0.7])
 
 
 def draw(seed: int, videos: int = 5, classes: int = 3) -> tuple[dict, dict]:
@@ -34,9 +36,9 @@ def _segment(start: float, end: float, label: int) -> dict:
     return {"segment": [float(start), float(end)], "label": f"c{label}"}
 
 
-def matches_of(found: dict, truth: dict, protocol: str) -> VideoMatches:
-    return match_videos(
-        load_predictions({"results": found}),
+def matches_of(found: dict, truth: dict, protocol: str = "activitynet") -> MatchedDetections:
+    return match(
+        load_flat_predictions({"results": found}),
         load_ground_truth({"database": truth}),
         THRESHOLDS,
         protocol,
@@ -49,10 +51,23 @@ def matches_of(found: dict, truth: dict, protocol: str) -> VideoMatches:
 def test_videos_as_they_are_give_the_evaluators_numbers(seed, protocol):
     found, truth = draw(seed)
     expected = gx.detection_map({"results": found}, {"database": truth}, THRESHOLDS, protocol)
-    matches = matches_of(found, truth, protocol)
-    maps = matches.maps(np.ones((1, len(truth))))
-    assert matches.labels == expected.classes
-    np.testing.assert_allclose(maps[:, 0], expected.per_class, atol=1e-9)
+    matched = matches_of(found, truth, protocol)
+    resampled = resample_videos(matched, 5)
+    assert matched.instances.classes == expected.classes
+    np.testing.assert_allclose(resampled.maps[0], expected.map, atol=1e-9)
+    np.testing.assert_allclose(resampled.per_class[0], expected.per_class.mean(axis=1), atol=1e-9)
+
+
+def test_resamples_are_those_of_gaufuse_evaluate():
+    """So the page has the intervals that the command prints."""
+    found, truth = draw(0)
+    predictions, annotations = {"results": found}, {"database": truth}
+    evaluated = gx.detection_map(predictions, annotations, THRESHOLDS, bootstrap=300).bootstrap
+    resampled = resample_videos(matches_of(found, truth), 300)
+    np.testing.assert_allclose(resampled.maps[1:], evaluated.samples, atol=1e-9)
+    np.testing.assert_allclose(resampled.per_class[1:], evaluated.per_class, atol=1e-9)
+    ends = [(own.low, own.high) for own in map(interval, resampled.maps.T)]
+    np.testing.assert_allclose(ends, evaluated.interval()[:, :-1].T, atol=1e-9)
 
 
 @settings(max_examples=30)
@@ -69,21 +84,22 @@ def test_a_resample_is_the_evaluation_of_its_videos(seed):
         for name, k in copies
     }
     expected = gx.detection_map({"results": drawn}, {"database": drawn_truth}, THRESHOLDS)
-    matches = matches_of(found, truth, "activitynet")
-    maps = dict(zip(matches.labels, matches.maps(times[None])[:, 0], strict=True))
-    for label, values in maps.items():
+    matched = matches_of(found, truth)
+    resampled = matched.resampled_map(times[:, None])
+    np.testing.assert_allclose(resampled.maps[0], expected.map, atol=1e-9)
+    for label, value in zip(matched.instances.classes, resampled.per_class[0], strict=True):
         if label not in expected.classes:
-            assert np.isnan(values).all()
+            assert np.isnan(value)
             continue
         row = expected.per_class[expected.classes.index(label)]
-        np.testing.assert_allclose(values, row, atol=1e-9)
+        assert value == pytest.approx(row.mean(), abs=1e-9)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_the_map_of_a_video_is_that_of_its_own_evaluation(seed):
     found, truth = draw(seed)
-    values = matches_of(found, truth, "activitynet").video_maps()
+    values = video_maps(matches_of(found, truth))
     for v, value in enumerate(values):
         name = f"v{v}"
         classes = {f"c{c}" for c in range(3)}
@@ -98,8 +114,16 @@ def test_the_map_of_a_video_is_that_of_its_own_evaluation(seed):
 
 def test_a_class_without_detections_has_zero():
     truth = {"v": {"annotations": [_segment(0, 1, 0)]}}
-    matches = matches_of({"v": []}, truth, "activitynet")
-    assert matches.maps(resamples(1, 3)).tolist() == [[[0.0] * 3] * 4]
+    resampled = resample_videos(matches_of({"v": []}, truth), 3)
+    assert resampled.maps.tolist() == [[0.0] * 3] * 4
+    assert resampled.per_class.tolist() == [[0.0]] * 4
+
+
+def test_a_video_without_annotation_has_no_map():
+    truth = {"v": {"annotations": [_segment(0, 1, 0)]}, "w": {"annotations": []}}
+    values = video_maps(matches_of({"v": []}, truth))
+    assert values[0] == 0.0
+    assert np.isnan(values[1])
 
 
 def test_an_interval_reflects_the_resamples():
@@ -109,8 +133,3 @@ def test_an_interval_reflects_the_resamples():
     assert interval(values).high == pytest.approx(100.0 - 45.5)
     assert interval(np.array([1.0, 0.0, 30.0])).low == 0.0  # not below what is possible
     assert interval(np.array([1.0, -3.0, 4.0])).low < 0.0  # of a difference it may be
-
-
-def test_the_same_videos_are_drawn_for_both_runs():
-    assert (resamples(7, 20) == resamples(7, 20)).all()
-    assert (resamples(7, 20).sum(1) == 7).all()

@@ -1,12 +1,13 @@
-"""Intervals of mAP over videos, by the bootstrap.
+"""mAP of resampled videos, and intervals of it, by the bootstrap.
 
-They are basic ones (percentiles reflected at the estimate): a resample has fewer different videos,
-so its mAP tends to be higher, and percentiles as they are lie too high.
+Intervals are basic ones (percentiles reflected at the estimate): a resample has fewer different
+videos, so its mAP tends to be higher, and percentiles as they are lie too high.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,20 @@ from gaufuse_ext.flat_segments import FlatSegments
 
 MOST_SAMPLES = 1_000_000
 SAMPLES_AT_ONCE = 256  # what (C, H, samples) of float64 are kept of
+
+
+class ResampledMap(NamedTuple):
+    """mAP of resampled videos, in percent. A class counts in a sample that has an instance of
+    it."""
+
+    maps: np.ndarray  # (B, H) mAP of each sample; NaN: no instance of any class
+    per_class: np.ndarray  # (B, C) each class's mean over thresholds; NaN: no instance of it
+
+    @property
+    def average(self) -> np.ndarray:
+        """(B,) mean over thresholds."""
+        average: np.ndarray = self.maps.mean(axis=1)
+        return average
 
 
 @dataclass(frozen=True)
@@ -42,18 +57,27 @@ class BootstrapMap:
         """(2, H + 1): the ends of the interval of the mAP at each threshold and, last, of the
         average mAP."""
         values = np.concatenate([self.samples, self.average[:, None]], axis=1)
-        return _basic(values, np.append(self.estimate, self.estimate.mean()), confidence)
+        estimate = np.append(self.estimate, self.estimate.mean())
+        return basic_interval(values, estimate, confidence).clip(0.0, 100.0)
 
     def class_interval(self, confidence: float = 0.95) -> np.ndarray:
         """(2, C), of each class's mean over thresholds."""
-        return _basic(self.per_class, self.class_estimate, confidence)
+        ends = basic_interval(self.per_class, self.class_estimate, confidence)
+        return ends.clip(0.0, 100.0)
 
 
-def _basic(samples: np.ndarray, estimate: np.ndarray, confidence: float) -> np.ndarray:
+def basic_interval(
+    samples: np.ndarray, estimate: np.ndarray, confidence: float = 0.95
+) -> np.ndarray:
+    """(2, ...) ends of the basic intervals of estimates (...), of samples (B, ...), NaN left out.
+
+    Raises:
+        ValueError: a confidence that is none.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence!r}")
     ends = np.nanquantile(samples, [(1 + confidence) / 2, (1 - confidence) / 2], axis=0)
-    interval: np.ndarray = np.clip(2 * estimate - ends, 0.0, 100.0)
+    interval: np.ndarray = 2 * estimate - ends
     return interval
 
 
@@ -66,6 +90,11 @@ def bootstrap_weights(num_videos: int, num_samples: int, seed: int, stream: int 
         drawn = generator.integers(0, num_videos, num_videos)
         weights[:, sample] = np.bincount(drawn, minlength=num_videos)
     return weights
+
+
+def after_the_original(weights: np.ndarray) -> np.ndarray:
+    """(V, 1 + B): before the resamples (V, B), the videos as they are."""
+    return np.concatenate([np.ones((len(weights), 1), dtype=weights.dtype), weights], axis=1)
 
 
 def bootstrap_map(
@@ -96,8 +125,23 @@ def bootstrap_map(
     weights = bootstrap_weights(num_videos, num_samples, seed)
     if others:
         weights = np.concatenate([weights, bootstrap_weights(others, num_samples, seed, 1)])
+    resampled = resampled_map(matches, detections, instances, weights)
+    once = average_precision(matches, instances)
+    return BootstrapMap(
+        resampled.maps,
+        resampled.per_class,
+        seed,
+        100.0 * once.mean(axis=0),
+        100.0 * once.mean(axis=1),
+    )
+
+
+def resampled_map(
+    matches: Matches, detections: FlatSegments, instances: FlatSegments, weights: np.ndarray
+) -> ResampledMap:
+    """Of samples in which each video counts `weights` (V, B) times, B at least 1."""
     maps, classes = [], []
-    for begin in range(0, num_samples, SAMPLES_AT_ONCE):
+    for begin in range(0, weights.shape[1], SAMPLES_AT_ONCE):
         part = weights[:, begin : begin + SAMPLES_AT_ONCE]
         precision = resampled_precision(matches, detections, instances, part)
         present = ~np.isnan(precision)
@@ -105,15 +149,7 @@ def bootstrap_map(
         with np.errstate(invalid="ignore"):  # 0 / 0: no instance of any class was drawn
             maps.append((total / present.sum(axis=0)).T)
         classes.append(precision.mean(axis=1).T)
-    samples, per_class = np.concatenate(maps), np.concatenate(classes)
-    once = average_precision(matches, instances)
-    return BootstrapMap(
-        100.0 * samples,
-        100.0 * per_class,
-        seed,
-        100.0 * once.mean(axis=0),
-        100.0 * once.mean(axis=1),
-    )
+    return ResampledMap(100.0 * np.concatenate(maps), 100.0 * np.concatenate(classes))
 
 
 def resampled_precision(

@@ -79,7 +79,7 @@ def analyse(
     Raises:
         ValueError: nothing in common; a threshold outside (0, 1].
     """
-    return _analysis(_matched(found, truth, iou_thresholds, tiou), truth, tiou, edges or {})
+    return analyse_matched(_matched(found, truth, iou_thresholds), truth, tiou, edges)
 
 
 def analyse_two(
@@ -98,7 +98,8 @@ def analyse_two(
     Raises:
         ValueError: as `analyse`.
     """
-    one, two = (_matched(found, truth, iou_thresholds, tiou) for found in (first, second))
+    one, two = (_matched(found, truth, iou_thresholds) for found in (first, second))
+    own, other = (analyse_matched(matched, truth, tiou, edges) for matched in (one, two))
     comparison = compare(
         one,
         two,
@@ -107,7 +108,6 @@ def analyse_two(
         resamples=resamples,
         seed=seed,
     )
-    own, other = (_analysis(matched, truth, tiou, edges or {}) for matched in (one, two))
     return own, other, comparison
 
 
@@ -115,21 +115,29 @@ def _matched(
     found: FlatSegments,
     truth: Mapping[str, VideoAnnotation],
     iou_thresholds: Sequence[float] | Array,
-    tiou: float,
 ) -> MatchedDetections:
     thresholds = np.asarray(iou_thresholds, dtype=np.float64)
-    for name, values in (("iou_thresholds", thresholds), ("tiou", np.array([tiou]))):
-        if not len(values) or not ((values > 0.0) & (values <= 1.0 + 1e-9)).all():
-            raise ValueError(f"{name} must lie in (0, 1], got {values.tolist()}")
+    _check_inside("iou_thresholds", thresholds)
     return match(found, truth, thresholds)
 
 
-def _analysis(
+def _check_inside(name: str, values: Array) -> None:
+    if not len(values) or not ((values > 0.0) & (values <= 1.0 + 1e-9)).all():
+        raise ValueError(f"{name} must lie in (0, 1], got {values.tolist()}")
+
+
+def analyse_matched(
     matched: MatchedDetections,
     truth: Mapping[str, VideoAnnotation],
-    tiou: float,
-    edges: Mapping[str, Sequence[float]],
+    tiou: float = DEFAULT_TIOU,
+    edges: Mapping[str, Sequence[float]] | None = None,
 ) -> Analysis:
+    """`analyse` of detections that were matched already, to the instances of `truth`.
+
+    Raises:
+        ValueError: a tIoU outside (0, 1].
+    """
+    _check_inside("tiou", np.array([tiou]))
     at_one = matched.at(tiou)
     kinds = error_types(at_one)
     missed = at_one.matches.found_by[:, 0] < 0
@@ -151,7 +159,7 @@ def _analysis(
         profile=profile(at_one, kinds, MOST_K).tolist(),
         gains=error_gains(matched),
         missed=100.0 * float(missed.mean()),
-        characteristics=characteristics(matched, truth, missed, edges),
+        characteristics=characteristics(matched, truth, missed, edges or {}),
         classes=list(classes),
         confusion=confusion_matrix(at_one).tolist(),
         calibration=calibration(matched.detections.scores, kinds == 0),

@@ -14,10 +14,13 @@ import numpy as np
 from gaufuse.analysis.error_types import KINDS, shares
 from gaufuse.analysis.matched_detections import MatchedDetections
 from gaufuse_ext.array_types import Array
-from gaufuse_ext.evaluation.bootstrap import bootstrap_weights, resampled_precision
+from gaufuse_ext.evaluation.bootstrap import (
+    after_the_original,
+    basic_interval,
+    bootstrap_weights,
+)
 
-LEVEL = 0.95
-SAMPLES_AT_ONCE = 128  # what (C, H, samples) and (detections, samples) are kept of
+SAMPLES_AT_ONCE = 128  # what (detections, samples) are kept of
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,8 @@ def compare(
     if first.instances.videos != second.instances.videos:
         raise ValueError("two models can be compared on the same ground truth only")
     videos = len(first.instances.videos)
-    ones = np.ones((videos, 1), dtype=np.int32)
-    weights = np.concatenate([ones, bootstrap_weights(videos, resamples, seed)], axis=1)
-    maps = resampled_maps(second, weights) - resampled_maps(first, weights)
+    weights = after_the_original(bootstrap_weights(videos, resamples, seed))
+    maps = second.resampled_map(weights).average - first.resampled_map(weights).average
     changes = resampled_shares(second, second_kinds, weights, k) - resampled_shares(
         first, first_kinds, weights, k
     )
@@ -79,28 +81,10 @@ def compare(
 
 def _difference(values: Array) -> Difference:
     """Of what it is (values[0]) and its resamples."""
-    resampled = values[1:]
-    below, above = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = float(values[0])
+    value, resampled = values[0], values[1:]
+    low, high = basic_interval(resampled, value)
     positive = 100.0 * float((resampled > 0.0).mean())
-    return Difference(value, 2.0 * value - float(above), 2.0 * value - float(below), positive)
-
-
-def resampled_maps(matched: MatchedDetections, weights: Array) -> Array:
-    """(S,) average mAP in percent where videos count `weights` (V, S) times."""
-    parts = []
-    for begin in range(0, weights.shape[1], SAMPLES_AT_ONCE):
-        precision = resampled_precision(
-            matched.matches,
-            matched.detections,
-            matched.instances,
-            weights[:, begin : begin + SAMPLES_AT_ONCE],
-        )
-        present = ~np.isnan(precision)
-        total = np.where(present, precision, 0.0).sum(axis=0)
-        parts.append((total / np.maximum(present.sum(axis=0), 1)).mean(axis=0))
-    maps: Array = 100.0 * np.concatenate(parts)
-    return maps
+    return Difference(float(value), float(low), float(high), positive)
 
 
 def resampled_shares(matched: MatchedDetections, kinds: Array, weights: Array, k: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaufuse.analysis.matched_detections import MatchedDetections, tiou
+from gaufuse.analysis.matched_detections import MatchedDetections, paired_iou
 from gaufuse_ext.array_types import Array
 
 
@@ -34,7 +34,8 @@ def confusion_matrix(matched: MatchedDetections) -> Array:
     for row in candidates[np.argsort(-detections.scores[candidates], kind="stable")]:
         near = by_video[detections.video_ids[row]]
         near = near[free[near] & (instances.class_ids[near] != detections.class_ids[row])]
-        overlap = tiou(detections.segments[row], instances.segments[near])
+        own = np.repeat(detections.segments[[row]], len(near), axis=0)
+        overlap = paired_iou(own, instances.segments[near], matched.protocol)
         if not len(near) or overlap.max() < alpha:
             continue
         taken = near[overlap.argmax()]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
+import gaufuse_ext as gx
 from gaufuse.localization.pooled_detections import CommonIds, NamedSegments, with_common_ids
 from gaufuse_ext.annotations import VideoAnnotation
 from gaufuse_ext.array_types import Array
+from gaufuse_ext.evaluation.bootstrap import ResampledMap, resampled_map
 from gaufuse_ext.evaluation.match_detections import Matches, match_detections
 from gaufuse_ext.flat_segments import FlatSegments
+from gaufuse_ext.reference.detection_map import rounded, truncated
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class MatchedDetections:
     """N detections and M instances with ids in common, matched at H thresholds."""
 
     common: CommonIds
+    protocol: str
     thresholds: Array  # (H,)
     matches: Matches
     same: Nearest  # of the detection's own class, in its video
@@ -58,32 +63,40 @@ class MatchedDetections:
         ranks[order] = np.arange(len(order)) - np.repeat(offsets[:-1], np.diff(offsets))
         return ranks
 
+    def resampled_map(self, weights: Array) -> ResampledMap:
+        """mAP where videos count `weights` (V, B) times."""
+        return resampled_map(self.matches, self.detections, self.instances, weights)
+
     def at(self, threshold: float) -> MatchedDetections:
         """The same, matched at one threshold."""
         thresholds = np.array([threshold])
-        matches = match_detections(self.detections, self.instances, thresholds)
-        return MatchedDetections(self.common, thresholds, matches, self.same, self.other)
+        matches = match_detections(self.detections, self.instances, thresholds, self.protocol)
+        return replace(self, thresholds=thresholds, matches=matches)
 
 
 def match(
-    found: FlatSegments, truth: Mapping[str, VideoAnnotation], thresholds: Array
+    found: FlatSegments,
+    truth: Mapping[str, VideoAnnotation],
+    thresholds: Array,
+    protocol: str = "activitynet",
 ) -> MatchedDetections:
-    """In seconds, as the ActivityNet protocol matches. Detections in videos without ground truth,
-    and of classes without instances, are left out.
+    """As mAP matches under the protocol. Detections in videos without ground truth, and of classes
+    without instances, are left out.
 
     Raises:
-        ValueError: no annotation; no video or no class in common; thresholds that are not positive.
+        ValueError: no annotation; no video or no class in common; thresholds that are not positive;
+            an unknown protocol.
     """
     common = with_common_ids(found, truth)
-    matches = match_detections(common.detections, common.instances, thresholds)
-    same, other = nearest_instances(common.detections, common.instances)
-    return MatchedDetections(common, np.asarray(thresholds), matches, same, other)
+    matches = match_detections(common.detections, common.instances, thresholds, protocol)
+    same, other = nearest_instances(common.detections, common.instances, protocol)
+    return MatchedDetections(common, protocol, np.asarray(thresholds), matches, same, other)
 
 
 def nearest_instances(
-    detections: NamedSegments, instances: NamedSegments
+    detections: NamedSegments, instances: NamedSegments, protocol: str = "activitynet"
 ) -> tuple[Nearest, Nearest]:
-    """Of each detection's own class, and of others."""
+    """Of each detection's own class, and of others, by the tIoU of the protocol."""
     order = np.argsort(instances.video_ids, kind="stable")
     counts = np.bincount(instances.video_ids, minlength=len(instances.videos))
     first = np.cumsum(counts) - counts
@@ -94,7 +107,7 @@ def nearest_instances(
     for j in range(int(counts.max(initial=0))):  # each video's j-th instance
         rows = np.flatnonzero(found > j)
         near = order[first[detections.video_ids[rows]] + j]
-        iou = tiou(detections.segments[rows], instances.segments[near])
+        iou = paired_iou(detections.segments[rows], instances.segments[near], protocol)
         own = detections.class_ids[rows] == instances.class_ids[near]
         for nearest, mask in ((same, own), (other, ~own)):
             better = mask & (iou > nearest.iou[rows])
@@ -103,10 +116,11 @@ def nearest_instances(
     return same, other
 
 
-def tiou(a: Array, b: Array) -> Array:
-    """Of segments (..., 2) and (..., 2), broadcast, in the kernels' arithmetic."""
-    shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0])
-    shared = np.maximum(shared, 0.0)
-    base = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared
-    iou: Array = np.divide(shared, base, out=np.zeros(shared.shape), where=base > 0.0)
-    return iou
+def paired_iou(detections: Array, instances: Array, protocol: str) -> Array:
+    """(K,) tIoU of segments (K, 2) and (K, 2) in seconds, pair by pair, as `match_detections` has
+    it: of "thumos", over whole snippets."""
+    if protocol == "thumos":
+        detections, instances = truncated(detections), rounded(instances)
+    a, b = (torch.from_numpy(segments).unsqueeze(1) for segments in (detections, instances))
+    iou: Array = gx.segment_iou(a, b).numpy()
+    return iou.reshape(-1)

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gaufuse.analysis.analyse import Analysis, analyse
+from gaufuse.analysis.analyse import Analysis, analyse_matched
 from gaufuse.analysis.error_types import ERRORS
 from gaufuse.report.run_input import RunInput
 from gaufuse.report.sections import Section
 from gaufuse.report.tables import Table, number
-from gaufuse_ext.flat_segments import FlatSegments
 
 AT = 0.5  # tIoU
 
@@ -24,7 +23,11 @@ def error_section(runs: Sequence[RunInput]) -> Section:
     if not evaluated:
         section.text.append("No test video has annotations.")
         return section
-    analysed = {run.name: _analysed(run) for run in evaluated if _has_errors(run)}
+    analysed = {
+        run.name: analyse_matched(run.matched, run.truth, AT)
+        for run in evaluated
+        if len(run.matched.detections)
+    }
     if analysed:
         section.text.append(
             "The highest detections, of each class as many as it has instances, by what they are: "
@@ -40,18 +43,6 @@ def error_section(runs: Sequence[RunInput]) -> Section:
     for run in evaluated:
         section.tables.append(_table(run))
     return section
-
-
-def _has_errors(run: RunInput) -> bool:
-    """Errors are told by the activitynet protocol's real-valued tIoU."""
-    return run.facts.metrics.protocol == "activitynet" and any(
-        len(entry.labels) for entry in run.predictions.values()
-    )
-
-
-def _analysed(run: RunInput) -> Analysis:
-    found = FlatSegments.from_videos(run.predictions)
-    return analyse(found, run.truth, run.facts.metrics.iou_thresholds, AT)
 
 
 def _shares(analysed: dict[str, Analysis]) -> Table:
@@ -75,16 +66,16 @@ def _costs(analysed: dict[str, Analysis]) -> Table:
 def _table(run: RunInput) -> Table:
     thresholds = np.array(run.facts.metrics.iou_thresholds)
     h = int(np.abs(thresholds - AT).argmin())
-    rows, sums = [], np.zeros(3)
-    sizes = run.matches.class_sizes()
-    for c, label in enumerate(run.matches.labels):
-        hits = run.matches.hits(c)[:, h]
-        counts = np.array([sizes[c], hits[: sizes[c]].sum(), hits.sum()])
-        sums += counts
-        rows.append(_row(label, counts))
+    matched, sizes = run.matched, run.matched.instances_by_class()
+    classes = matched.detections.class_ids
+    hits = matched.matches.instances()[:, h] >= 0
+    top = hits & (matched.ranks() < sizes[classes])
+    by_class = [np.bincount(classes[rows], minlength=len(sizes)) for rows in (top, hits)]
+    counts = np.stack([sizes, *by_class], axis=1)
+    rows = [_row(*row) for row in zip(matched.instances.classes, counts, strict=True)]
     header = ["class", "instances", "hits at the top (%)", "found at all (%)", "missed (%)"]
     title = f"{run.name}: detections at tIoU {thresholds[h]:.3g}"
-    return Table(title, header, [_row("all classes", sums), *rows])
+    return Table(title, header, [_row("all classes", counts.sum(axis=0)), *rows])
 
 
 def _row(name: str, counts: np.ndarray) -> list[str]:

@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gaufuse.analysis.matched_detections import MatchedDetections, match
 from gaufuse.data.dataset import Dataset
 from gaufuse.labels.label_quality import average_precision, covered_snippets
 from gaufuse.localization.evaluation import is_annotated
 from gaufuse.report.run_facts import RunFacts, read_run
 from gaufuse.report.run_model import RunModel, run_data
-from gaufuse.report.video_bootstrap import VideoMatches, match_videos, resamples
-from gaufuse_ext.annotations import Segments, VideoAnnotation, load_predictions
+from gaufuse.report.video_bootstrap import resample_videos, video_maps
+from gaufuse_ext.annotations import Segments, VideoAnnotation
+from gaufuse_ext.evaluation.bootstrap import ResampledMap
+from gaufuse_ext.flat_predictions import load_flat_predictions
+from gaufuse_ext.flat_segments import FlatSegments
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,15 @@ class RunInput:
     name: str  # on the page
     short: str  # "" of one alone, else a letter
     facts: RunFacts
-    predictions: dict[str, Segments]
+    detections: FlatSegments
     data: Dataset | None
     model: RunModel | None
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def predictions(self) -> dict[str, Segments]:
+        """The detections by video."""
+        return self.detections.to_videos()
 
     @property
     def truth(self) -> dict[str, VideoAnnotation]:
@@ -38,21 +47,22 @@ class RunInput:
         return self.data.testing.annotations
 
     @cached_property
-    def matches(self) -> VideoMatches:
+    def matched(self) -> MatchedDetections:
         """The detections of the test videos, matched to their annotations."""
         metrics = self.facts.metrics
-        return match_videos(self.predictions, self.truth, metrics.iou_thresholds, metrics.protocol)
+        thresholds = np.array(metrics.iou_thresholds)
+        return match(self.detections, self.truth, thresholds, metrics.protocol)
 
     @cached_property
-    def maps(self) -> np.ndarray:
-        """(C, B + 1, H) average precisions of resamples of the test videos."""
-        return self.matches.maps(resamples(len(self.truth)))
+    def resampled(self) -> ResampledMap:
+        """mAP of the test videos as they are, then of resamples of them."""
+        return resample_videos(self.matched)
 
     @cached_property
     def by_video(self) -> dict[str, float]:
         """mAP of each annotated test video by itself."""
         videos = list(self.truth)
-        values = self.matches.video_maps()
+        values = video_maps(self.matched)
         return {v: float(x) for v, x in zip(videos, values, strict=True) if x == x}
 
     def label_quality_by_video(self) -> dict[str, float]:
@@ -93,7 +103,7 @@ def read_inputs(
         facts = read_run(root)
         short = letter if len(roots) > 1 else ""
         name = f"{short} {facts.name}".strip()
-        predictions = load_predictions(facts.folder.predictions)
+        detections = load_flat_predictions(facts.folder.predictions)
         dataset, notes = None, []
         try:
             dataset = run_data(facts, data)
@@ -102,5 +112,5 @@ def read_inputs(
                 raise
             notes.append(f"Its data set is not where it was ({error}): say where with --data.")
         model = None if dataset is None else RunModel.load(facts, dataset, device)
-        inputs.append(RunInput(name, short, facts, predictions, dataset, model, notes))
+        inputs.append(RunInput(name, short, facts, detections, dataset, model, notes))
     return inputs

@@ -81,10 +81,10 @@ def _map_table(runs: Sequence[RunInput], thresholds: list[float]) -> Table:
     rows = []
     for run in runs:
         if run.facts.metrics.iou_thresholds == thresholds:
-            rows.append([run.name, *_map_cells(np.nanmean(run.maps, axis=0))])
+            rows.append([run.name, *_map_cells(run.resampled.maps)])
     if len(rows) == 2 and list(runs[0].truth) == list(runs[1].truth):
         # The same resamples of the same videos: paired.
-        difference = np.nanmean(runs[1].maps, axis=0) - np.nanmean(runs[0].maps, axis=0)
+        difference = runs[1].resampled.maps - runs[0].resampled.maps
         rows.append(["B less A, paired by video", *_map_cells(difference, sign=True)])
     header = ["run", *(f"{t:.3g}" for t in thresholds), "mean"]
     protocol = runs[0].facts.metrics.protocol
@@ -173,7 +173,8 @@ def class_section(runs: Sequence[RunInput]) -> Section:
         return section
     values = {
         run.name: {
-            label: interval(run.maps[c].mean(axis=1)) for c, label in enumerate(run.matches.labels)
+            label: interval(run.resampled.per_class[:, c])
+            for c, label in enumerate(run.matched.instances.classes)
         }
         for run in evaluated
     }
