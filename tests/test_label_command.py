@@ -54,6 +54,20 @@ def annotations(path: Path, *videos: str, label: str = "jump", **more) -> Path:
     return write_json(path, {"database": dict.fromkeys(videos, entry)})
 
 
+def test_segments_of_a_table_are_those_of_json(tmp_path, capsys):
+    found = proposals(tmp_path / "p.json", "v", "w")
+    table = tmp_path / "p.csv"
+    table.write_text("video,start,end,label,score\nv,1,4,jump,0.9\nw,1,4,jump,0.9\n")
+    truth = annotations(tmp_path / "gt.json", "v", "w", duration=6.4)
+    for source in (found, table):
+        out = tmp_path / f"{source.suffix[1:]}.npz"
+        succeed(capsys, source, "-o", out, "--annotations", truth)
+    with np.load(tmp_path / "json.npz") as one, np.load(tmp_path / "csv.npz") as other:
+        assert one.files == other.files
+        assert all((one[name] == other[name]).all() for name in one.files)
+        assert one["v"].max() > 0.0
+
+
 # Lengths
 
 

@@ -1,8 +1,8 @@
 """Make snippet pseudo labels of scored segments, or of activation sequences.
 
-INPUT is ActivityNet-style JSON of scored segments (plain or gzip), or a folder of class activation
-sequences <video>.npy (snippets x classes), with --classes. Segments are fused (Gaussian weighted
-fusion), then LinPro turns the instances into snippet labels.
+INPUT is a file of scored segments, as PREDICTIONS of `gaufuse evaluate`, or a folder of class
+activation sequences <video>.npy (snippets x classes), with --classes. Segments are fused (Gaussian
+weighted fusion), then LinPro turns the instances into snippet labels.
 
 Activation sequences become labels as in training: by [labels] and [linpro] of --config, a preset,
 or the config.toml of a run. Of segments, [linpro] alone is used; their fusion is set here.
@@ -32,13 +32,16 @@ from rich.console import Console
 import gaufuse_ext as gx
 from gaufuse.cli.options import (
     add_fusion,
+    add_label_map,
     add_linpro,
     add_settings,
+    add_templates,
     fuse_groups,
     linpro_given,
     parse_thresholds,
 )
 from gaufuse.config import Config, load_config
+from gaufuse.data.detection_files import load_detections
 from gaufuse.labels.label_files import (
     activation_files,
     check_output,
@@ -52,7 +55,7 @@ from gaufuse.localization.instances import ActivationGroups
 from gaufuse.utils.console import ProgressLine, make_console
 from gaufuse.utils.name_lists import read_class_names
 from gaufuse.utils.video_names import check_safe_names
-from gaufuse_ext.annotations import Segments, load_predictions
+from gaufuse_ext.annotations import Segments
 from gaufuse_ext.array_types import Array
 from gaufuse_ext.class_names import few, load_label_map, unknown_classes, with_names
 from gaufuse_ext.name_templates import by_own_names
@@ -85,11 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ground truth (JSON, W-TALC folder, data set folder): labels only for the classes of "
         "each video, and durations where it has them",
     )
-    parser.add_argument(
-        "--label-map",
-        metavar="FILE",
-        help="names of class ids, for segments whose labels are ids (`gaufuse evaluate --help`)",
-    )
+    add_label_map(parser, "labels of segments")
     parser.add_argument(
         "--classes", metavar="FILE", help="class names, one a line, in the order of the columns"
     )
@@ -99,16 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"length of a snippet (default: the data set's of --annotations, else "
         f"{SNIPPET_SECONDS}: 16 frames at 25 a second)",
     )
-    parser.add_argument(
-        "--template",
-        default="{video}",
-        help="names of INPUT's videos, made of those in --annotations, such as v_{video}",
-    )
-    parser.add_argument(
-        "--annotation-template",
-        default="{video}",
-        help="names in --annotations, made of those of INPUT's videos, such as v_{video}",
-    )
+    add_templates(parser, "INPUT's", "the annotations'")
     parser.add_argument(
         "--config", default=PRESET, help="TOML file, or preset, for [labels] and [linpro]"
     )
@@ -229,7 +219,7 @@ def _of_segments(
     options: argparse.Namespace,
     console: Console,
 ) -> Made:
-    detections = _named(load_predictions(options.input), options)
+    detections = _named(load_detections(options.input).to_videos(), options)
     if options.label_map is not None:
         detections = with_names(detections, load_label_map(options.label_map), all_of=options.input)
     if truth is not None:

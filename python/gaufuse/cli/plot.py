@@ -17,13 +17,13 @@ from __future__ import annotations
 import argparse
 
 from gaufuse.cli.options import add_device, pick_device
+from gaufuse.data.detection_files import load_detections
 from gaufuse.data.ground_truth import load_any_ground_truth
 from gaufuse.report.run_facts import read_run
 from gaufuse.report.run_model import RunModel, run_data, timeline_from_files
 from gaufuse.report.timeline import Timeline
 from gaufuse.report.timeline_plot import check_plot, save_timeline
 from gaufuse.utils.console import make_console
-from gaufuse_ext.annotations import load_predictions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +70,6 @@ def _from_run(options: argparse.Namespace) -> Timeline:
 def _from_files(options: argparse.Namespace) -> Timeline:
     if not options.predictions and not options.ground_truth:
         raise ValueError("name a RUN before the video, or --predictions, --ground-truth or both")
-    found = load_predictions(options.predictions) if options.predictions else {}
+    found = load_detections(options.predictions).to_videos() if options.predictions else {}
     truth = load_any_ground_truth(options.ground_truth) if options.ground_truth else {}
     return timeline_from_files(options.video, found, truth, options.classes)
