@@ -200,6 +200,38 @@ def test_nearest_instances_are_the_pairwise_ones():
         assert (nearest.instance[~hit] == -1).all()
 
 
+def test_the_thumos_protocol_by_hand():
+    """Snippets of 0.64 s, rounded of instances and truncated of detections: [1, 6.4] is [2, 10],
+    [0.7, 6.9] is [1, 10]; [32, 38.4] is [50, 60], [32.5, 38.3] is [50, 59]."""
+    truth = truth_of(("v", "a", 1.0, 6.4), ("v", "b", 32.0, 38.4), ("v", "c", 60.0, 64.0))
+    found = found_of(("v", "a", 0.7, 6.9, 0.9), ("v", "c", 32.5, 38.3, 0.8))
+    seconds, snippets = (match(found, truth, HALF, p) for p in ("activitynet", "thumos"))
+    assert (seconds.same.iou[0], seconds.other.iou[1]) == pytest.approx((5.4 / 6.2, 5.8 / 6.4))
+    assert (snippets.same.iou[0], snippets.other.iou[1]) == (8 / 9, 9 / 10)
+    assert error_types(seconds.at(0.88)).tolist() == [3, 2]
+    assert error_types(snippets.at(0.88)).tolist() == [0, 2]
+    assert error_types(seconds.at(0.905)).tolist() == [3, 2]
+    assert error_types(snippets.at(0.905)).tolist() == [3, 4]
+    missed = [0, 0, 0, 1]
+    taken = confusion_matrix(seconds.at(0.905)).tolist()
+    assert taken == [missed, [0, 0, 1, 0], missed, [1, 0, 0, 0]]
+    apart = confusion_matrix(snippets.at(0.905)).tolist()
+    assert apart == [missed, missed, missed, [1, 0, 1, 0]]
+
+
+@given(cases(), st.sampled_from([0.3, 0.5]), st.sampled_from(["activitynet", "thumos"]))
+@settings(max_examples=30)
+def test_the_map_of_an_analysis_is_that_of_the_evaluation(case, threshold, protocol):
+    found, truth = case
+    result = analyse(found, truth, [threshold], threshold, protocol=protocol)
+    plain = gx.detection_map(found, {"database": truth}, [threshold], protocol)
+    assert result.average_map == pytest.approx(plain.average_map)
+    assert result.settings.protocol == protocol
+    removed = result.gains.removed
+    if result.missed < 100.0:
+        assert removed["everything"] == pytest.approx(100.0 - plain.average_map)
+
+
 @given(cases())
 @settings(max_examples=40)
 def test_shares_and_confusions_add_up(case):
@@ -435,6 +467,9 @@ def test_command(files, capsys):
     streams = capsys.readouterr()
     assert json.loads(streams.out)["models"][0]["instances"] == 2
     assert "true positive" in streams.err
+    assert main([*map(str, arguments), "--protocol", "thumos"]) == 0
+    one = json.loads((files / "out.json").read_text())["models"][0]
+    assert one["settings"]["protocol"] == "thumos"
     assert main(["analyse", str(files / "p.json"), str(files / "gt.json"), "--tiou", "2"]) == 2
     assert "tiou" in capsys.readouterr().err
 

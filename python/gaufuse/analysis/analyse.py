@@ -29,6 +29,7 @@ class Settings:
 
     iou_thresholds: tuple[float, ...]
     tiou: float = DEFAULT_TIOU  # of error types, misses, confusion and calibration
+    protocol: str = "activitynet"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def analyse(
     iou_thresholds: Sequence[float] | Array,
     tiou: float = DEFAULT_TIOU,
     edges: Mapping[str, Sequence[float]] | None = None,
+    *,
+    protocol: str = "activitynet",
 ) -> Analysis:
     """
     Args:
@@ -75,11 +78,12 @@ def analyse(
         iou_thresholds: of mAP and gains.
         tiou: of error types, misses, confusion and calibration.
         edges: of "length", "coverage" and "number", where groups of instances end.
+        protocol: of mAP, its matching and all tIoU, as `gaufuse_ext.detection_map` has it.
 
     Raises:
-        ValueError: nothing in common; a threshold outside (0, 1].
+        ValueError: nothing in common; a threshold outside (0, 1]; an unknown protocol.
     """
-    return analyse_matched(_matched(found, truth, iou_thresholds), truth, tiou, edges)
+    return analyse_matched(_matched(found, truth, iou_thresholds, protocol), truth, tiou, edges)
 
 
 def analyse_two(
@@ -90,6 +94,7 @@ def analyse_two(
     tiou: float = DEFAULT_TIOU,
     edges: Mapping[str, Sequence[float]] | None = None,
     *,
+    protocol: str = "activitynet",
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[Analysis, Analysis, Comparison]:
@@ -98,7 +103,7 @@ def analyse_two(
     Raises:
         ValueError: as `analyse`.
     """
-    one, two = (_matched(found, truth, iou_thresholds) for found in (first, second))
+    one, two = (_matched(found, truth, iou_thresholds, protocol) for found in (first, second))
     own, other = (analyse_matched(matched, truth, tiou, edges) for matched in (one, two))
     comparison = compare(
         one,
@@ -115,10 +120,11 @@ def _matched(
     found: FlatSegments,
     truth: Mapping[str, VideoAnnotation],
     iou_thresholds: Sequence[float] | Array,
+    protocol: str,
 ) -> MatchedDetections:
     thresholds = np.asarray(iou_thresholds, dtype=np.float64)
     _check_inside("iou_thresholds", thresholds)
-    return match(found, truth, thresholds)
+    return match(found, truth, thresholds, protocol)
 
 
 def _check_inside(name: str, values: Array) -> None:
@@ -144,7 +150,7 @@ def analyse_matched(
     precision = 100.0 * average_precision(matched.matches, matched.instances)
     classes = matched.instances.classes
     return Analysis(
-        settings=Settings(tuple(matched.thresholds.tolist()), tiou),
+        settings=Settings(tuple(matched.thresholds.tolist()), tiou, matched.protocol),
         videos=len(matched.instances.videos),
         instances=len(matched.instances),
         detections=len(matched.detections),

@@ -7,24 +7,28 @@ over videos. What each error is, exactly: docs/analysis.md.
   gaufuse analyse detections.json annotations.json --plot errors.png --json errors.json
   gaufuse analyse ours.json annotations.json theirs.json --iou-thresholds 0.5:0.05:0.95
   gaufuse analyse detections.json annotations.json --length-edges 3 6 12 18
+  gaufuse analyse detections.json Thumos14reduced-Annotations --protocol thumos --subset test
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from gaufuse.analysis.analyse import DEFAULT_TIOU, Analysis, analyse, analyse_two
 from gaufuse.analysis.tables import comparison_table, tables
 from gaufuse.cli.fuse import load_sources
-from gaufuse.cli.options import check_thresholds
+from gaufuse.cli.options import (
+    add_iou_thresholds,
+    add_json,
+    add_label_map,
+    add_protocol,
+    write_answer,
+)
 from gaufuse.data.ground_truth import load_any_ground_truth
 from gaufuse.localization.pooled_detections import NamedSegments
 from gaufuse.utils.console import make_console
-from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import VideoAnnotation, choose_subset
 from gaufuse_ext.class_names import load_label_map, names_of
 from gaufuse_ext.evaluation.detection_map import check_thresholds as thresholds_of
@@ -37,14 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ground_truth", metavar="GROUND_TRUTH")
     parser.add_argument("other", nargs="?", metavar="PREDICTIONS2", help="a model to compare with")
     parser.add_argument("--subset", metavar="NAME", help="analyse on this subset")
-    parser.add_argument("--label-map", metavar="FILE", help="names of class ids")
-    parser.add_argument(
-        "--iou-thresholds",
-        type=check_thresholds,
-        default="0.1:0.1:0.7",
-        metavar="FIRST:STEP:LAST",
-        help="of mAP and of what errors cost (default %(default)s)",
-    )
+    add_label_map(parser)
+    add_protocol(parser)
+    add_iou_thresholds(parser, "of mAP and of what errors cost")
     parser.add_argument(
         "--tiou",
         type=float,
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resamples", type=int, default=1000, metavar="N", help="of videos, for two models"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
-    parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - for stdout")
+    add_json(parser, "write everything")
     parser.add_argument("--plot", metavar="FILE", help="write a figure: .png, .svg or .pdf")
 
 
@@ -76,13 +75,15 @@ def run(options: argparse.Namespace) -> None:
     paths = [path for path in (options.predictions, options.other) if path is not None]
     sources = load_sources(paths, options.label_map)
     truth = _truth(options, sources)
-    thresholds = thresholds_of(options.iou_thresholds, "activitynet")
+    thresholds = thresholds_of(options.iou_thresholds, options.protocol)
     given = {name: getattr(options, f"{name}_edges") for name in EDGES}
     edges = {name: own for name, own in given.items() if own is not None}
     names = [Path(path).name for path in paths]
     comparison = None
     if len(sources) == 1:
-        analyses = [analyse(sources[0], truth, thresholds, options.tiou, edges)]
+        analyses = [
+            analyse(sources[0], truth, thresholds, options.tiou, edges, protocol=options.protocol)
+        ]
     else:
         *analyses, comparison = analyse_two(
             sources[0],
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> None:
             thresholds,
             options.tiou,
             edges,
+            protocol=options.protocol,
             resamples=options.resamples,
             seed=options.seed,
         )
@@ -111,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
         }
         if comparison is not None:
             value["comparison"] = asdict(comparison)
-        _write(options.json, value)
+        write_answer(options.json, value)
 
 
 def _truth(options: argparse.Namespace, sources: list[NamedSegments]) -> dict[str, VideoAnnotation]:
@@ -135,11 +137,3 @@ def _heading(name: str, analysis: Analysis) -> str:
         f"{analysis.missed:.1f} % of the instances missed at tIoU {analysis.settings.tiou:g}"
         + (f"; left out: {out}" if out else "")
     )
-
-
-def _write(target: str, value: dict) -> None:
-    if target == "-":
-        json.dump(value, sys.stdout, indent=1)
-        print()
-    else:
-        write_json(target, value)

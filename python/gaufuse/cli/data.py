@@ -10,22 +10,20 @@ otherwise.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 
 from rich.table import Table
 from rich.text import Text
 
+from gaufuse.cli.options import add_json, write_answer
 from gaufuse.data.check import DataReport, check_data
 from gaufuse.utils.console import SlimTable, make_console
-from gaufuse.utils.files import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="action", required=True, dest="action")
     check = actions.add_parser("check", help="report what is wrong with a data set folder")
     check.add_argument("folder", metavar="DIR", help="dataset.toml, annotations.json, features/")
-    check.add_argument("--json", metavar="FILE", help="write the report as JSON; - for stdout")
+    add_json(check, "write the report")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,11 +35,8 @@ def run(options: argparse.Namespace) -> int:
         console.print(_problems(report))
     else:
         console.print("nothing is wrong")
-    if options.json == "-":
-        json.dump(report.as_json(), sys.stdout, indent=1)
-        print()
-    elif options.json:
-        write_json(options.json, report.as_json())
+    if options.json:
+        write_answer(options.json, report.as_json())
     return 1 if report.fatal else 0
 
 

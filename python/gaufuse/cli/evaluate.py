@@ -19,8 +19,6 @@ or text (a line "0 Diving" for each class, or names alone, counted from 0).
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -28,16 +26,21 @@ import numpy as np
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.cli.options import check_thresholds
+from gaufuse.cli.options import (
+    add_iou_thresholds,
+    add_json,
+    add_label_map,
+    add_protocol,
+    add_templates,
+    write_answer,
+)
 from gaufuse.data.detection_files import load_detections
 from gaufuse.data.ground_truth import load_any_ground_truth
 from gaufuse.utils.console import make_console, map_table
-from gaufuse.utils.files import write_json
 from gaufuse_ext.annotations import VideoAnnotation, choose_subset
 from gaufuse_ext.class_names import load_label_map, names_of, with_names
 from gaufuse_ext.evaluation.detection_map import DUPLICATES, UNKNOWN_LABELS, UNKNOWN_VIDEOS
 from gaufuse_ext.name_templates import by_own_names
-from gaufuse_ext.thresholds import PROTOCOLS
 
 SHOWN_CLASSES = 5
 CONFIDENCE = 0.95
@@ -47,20 +50,8 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", metavar="PREDICTIONS")
     parser.add_argument("ground_truth", metavar="GROUND_TRUTH")
-    parser.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        default="activitynet",
-        help="activitynet: seconds, real-valued IoU; thumos: W-TALC's, in snippets "
-        "(default %(default)s)",
-    )
-    parser.add_argument(
-        "--iou-thresholds",
-        type=check_thresholds,
-        default="0.1:0.1:0.7",
-        metavar="FIRST:STEP:LAST",
-        help="tIoU thresholds, or numbers with commas (default %(default)s)",
-    )
+    add_protocol(parser)
+    add_iou_thresholds(parser, "tIoU thresholds, or numbers with commas")
     parser.add_argument("--subset", metavar="NAME", help="evaluate on this subset")
     parser.add_argument(
         "--unknown-videos",
@@ -91,24 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="95 %% intervals by N resamples of the videos (1000 is usual)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of --bootstrap (default %(default)s)")
-    parser.add_argument(
-        "--label-map", metavar="FILE", help="names of class ids, for labels that are ids"
-    )
+    add_label_map(parser)
     parser.add_argument(
         "--ambiguous", metavar="FILE", help="THUMOS14's Ambiguous_test.txt (thumos protocol)"
     )
-    parser.add_argument(
-        "--template",
-        default="{video}",
-        help="names of the predictions' videos, made of the ground truth's, such as v_{video}",
-    )
-    parser.add_argument(
-        "--annotation-template",
-        default="{video}",
-        help="names of the ground truth's videos, made of the predictions', such as v_{video}",
-    )
+    add_templates(parser, "the predictions'", "the ground truth's")
     parser.add_argument("--per-class", action="store_true", help="print each class, too")
-    parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - for stdout")
+    add_json(parser, "write the result")
     parser.add_argument(
         "--curves",
         action="store_true",
@@ -262,11 +242,7 @@ def _write(
                 for name, curve in zip(result.classes, result.curves, strict=True)
             },
         }
-    if target == "-":
-        json.dump(value, sys.stdout, indent=1)
-        print()
-    else:
-        write_json(target, value)
+    write_answer(target, value)
 
 
 def _intervals(classes: list[str], bootstrap: gx.BootstrapMap) -> dict:

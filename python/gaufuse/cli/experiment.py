@@ -16,15 +16,14 @@ Exit status 1: a cell failed; the others were run nevertheless.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
+from gaufuse.cli.options import add_json, write_answer
 from gaufuse.experiment.definition import Cell, cells_of, load_experiment
 from gaufuse.experiment.document import document, relative_to
 from gaufuse.experiment.grid import Grid, Plan, make_plan
@@ -37,7 +36,7 @@ from gaufuse.experiment.summary import Summary, summarise, summary_json
 from gaufuse.experiment.tables import all_tables, rich_table
 from gaufuse.training.run_folder import locked
 from gaufuse.utils.console import make_console
-from gaufuse.utils.files import write_json, write_text
+from gaufuse.utils.files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interval", choices=METHODS, default="t", help="of differences (default: %(default)s)"
     )
-    parser.add_argument("--json", metavar="FILE", help="the tables as JSON; - for stdout")
+    add_json(parser, "the tables")
     parser.add_argument("--plot", metavar="FILE", help="a plot, .svg or .png (needs matplotlib)")
     parser.add_argument("--write", metavar="FILE.md", help="a document of tables and the plot")
 
@@ -135,11 +134,8 @@ def _report(summary: Summary, options: argparse.Namespace, console: Console) -> 
         console.print(rich_table(table))
     for note in summary.notes:
         console.print(note, markup=False, soft_wrap=True)
-    if options.json == "-":
-        json.dump(summary_json(summary), sys.stdout, indent=1)
-        print()
-    elif options.json:
-        write_json(options.json, summary_json(summary))
+    if options.json:
+        write_answer(options.json, summary_json(summary))
     if options.plot:
         save_plot(summary, options.plot)
     if options.write:

@@ -25,6 +25,7 @@ import argparse
 
 from rich.console import Console
 
+from gaufuse.cli.options import add_label_map, add_temperature_and_overlap
 from gaufuse.data.detection_files import load_detections
 from gaufuse.localization.fusion import fuse_detections
 from gaufuse.localization.fusion_settings import (
@@ -47,11 +48,7 @@ OPTIONS = tuple(FusionSettings.model_fields)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", nargs="+", metavar="PREDICTIONS")
     parser.add_argument("--output", "-o", required=True, metavar="OUT", help="JSON, or JSON.gz")
-    parser.add_argument(
-        "--label-map",
-        metavar="FILE",
-        help="names of class ids, for labels that are ids (`gaufuse evaluate --help`)",
-    )
+    add_label_map(parser)
     parser.add_argument(
         "--settings",
         metavar="FILE",
@@ -91,19 +88,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--top", type=int, metavar="N", help="keep the N best detections of each video"
     )
     fusion = parser.add_argument_group("fusion and weighted")
-    fusion.add_argument(
-        "--temperature",
-        type=float,
-        metavar="TAU",
-        help="fusion: members weigh exp(score / TAU): lower trusts the best more "
-        f"(default {default['temperature']})",
-    )
-    fusion.add_argument(
-        "--overlap",
-        choices=("candidate", "iou", "min"),
-        help="fusion: overlap with the seed over the candidate's own length (the release), the "
-        f"union, or the shorter length (default {default['overlap']})",
-    )
+    defaults = (f" (default {default['temperature']})", f" (default {default['overlap']})")
+    add_temperature_and_overlap(fusion, "fusion: ", defaults)
     fusion.add_argument(
         "--confidence",
         choices=("avg", "max"),

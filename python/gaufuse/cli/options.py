@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from dataclasses import replace
 
 import torch
 
 from gaufuse.config import LinproConfig
 from gaufuse.localization.detection_groups import DetectionGroups
+from gaufuse.utils.files import write_json
 from gaufuse_ext import build_info, fuse_segments, thresholds
+from gaufuse_ext.ops.fuse_segments import OVERLAPS
 from gaufuse_ext.ops.linpro_labels import CONSTRAINTS, FORMULATIONS, PRICES, ROWS, WEIGHTS
+from gaufuse_ext.thresholds import PROTOCOLS
 
 LINPRO_OPTIONS = tuple(LinproConfig.model_fields)
 
@@ -44,23 +49,89 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """--protocol of an evaluation."""
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="activitynet",
+        help="activitynet: seconds, real-valued IoU; thumos: W-TALC's, in snippets "
+        "(default %(default)s)",
+    )
+
+
+def add_iou_thresholds(parser: argparse.ArgumentParser, text: str) -> None:
+    """--iou-thresholds, as text: each protocol makes other numbers of it; text: its help."""
+    parser.add_argument(
+        "--iou-thresholds",
+        type=check_thresholds,
+        default="0.1:0.1:0.7",
+        metavar="FIRST:STEP:LAST",
+        help=f"{text} (default %(default)s)",
+    )
+
+
+def add_label_map(parser: argparse.ArgumentParser, of: str = "labels") -> None:
+    """--label-map, for `load_label_map`."""
+    parser.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help=f"names of class ids, for {of} that are ids (`gaufuse evaluate --help`)",
+    )
+
+
+def add_templates(parser: argparse.ArgumentParser, found: str, annotations: str) -> None:
+    """--template and --annotation-template, for `by_own_names`; whose videos they name."""
+    parser.add_argument(
+        "--template",
+        default="{video}",
+        help=f"names of {found} videos, made of {annotations}, such as v_{{video}}",
+    )
+    parser.add_argument(
+        "--annotation-template",
+        default="{video}",
+        help=f"names of {annotations} videos, made of {found}, such as v_{{video}}",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, text: str) -> None:
+    """--json, for `write_answer`; text: what is written."""
+    parser.add_argument("--json", metavar="FILE", help=f"{text} as JSON; - for stdout")
+
+
+def write_answer(target: str, value: object) -> None:
+    """What `add_json` asked for: into the file, or, of "-", to stdout."""
+    if target == "-":
+        json.dump(value, sys.stdout, indent=1)
+        print()
+    else:
+        write_json(target, value)
+
+
 def add_fusion(parser: argparse.ArgumentParser) -> None:
     """Options of `fuse_groups`, without defaults: what is not given is left to the caller."""
     group = parser.add_argument_group("Gaussian weighted fusion")
+    add_temperature_and_overlap(group)
+    group.add_argument(
+        "--threshold", type=float, help="overlap above which a segment joins the seed"
+    )
+
+
+def add_temperature_and_overlap(
+    group: argparse._ArgumentGroup, before: str = "", after: tuple[str, str] = ("", "")
+) -> None:
+    """Of `fuse_segments`, without defaults; before, after: what else their help says."""
     group.add_argument(
         "--temperature",
         type=float,
         metavar="TAU",
-        help="members weigh exp(score / TAU): lower trusts the best more",
+        help=f"{before}members weigh exp(score / TAU): lower trusts the best more{after[0]}",
     )
     group.add_argument(
         "--overlap",
-        choices=("candidate", "iou", "min"),
-        help="overlap with the seed over the candidate's own length (the release), the union, or "
-        "the shorter length",
-    )
-    group.add_argument(
-        "--threshold", type=float, help="overlap above which a segment joins the seed"
+        choices=OVERLAPS,
+        help=f"{before}overlap with the seed over the candidate's own length (the release), the "
+        f"union, or the shorter length{after[1]}",
     )
 
 

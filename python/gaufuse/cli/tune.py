@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from gaufuse.cli.fuse import load_sources, say_nothing_in_common
-from gaufuse.cli.options import check_thresholds
+from gaufuse.cli.options import add_iou_thresholds, add_label_map, add_protocol
 from gaufuse.data.ground_truth import load_any_ground_truth
 from gaufuse.localization.fusion_settings import FusionSettings, write_settings
 from gaufuse.localization.pooled_detections import PooledDetections, pool, with_common_ids
@@ -34,7 +34,6 @@ from gaufuse.localization.tune_fusion import (
 from gaufuse.utils.console import ProgressLine, SlimTable, make_console
 from gaufuse_ext.annotations import VideoAnnotation
 from gaufuse_ext.evaluation.detection_map import check_thresholds as thresholds_of
-from gaufuse_ext.thresholds import PROTOCOLS
 
 SHOWN = 5  # of the best
 
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", "-o", required=True, metavar="FILE", help="settings, TOML or JSON by the name"
     )
-    parser.add_argument("--label-map", metavar="FILE", help="names of class ids")
+    add_label_map(parser)
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -72,14 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=int, metavar="N", help="keep the N best detections of each video"
     )
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="activitynet")
-    parser.add_argument(
-        "--iou-thresholds",
-        type=check_thresholds,
-        default="0.1:0.1:0.7",
-        metavar="FIRST:STEP:LAST",
-        help="tIoU thresholds, whose mean mAP is looked at (default %(default)s)",
-    )
+    add_protocol(parser)
+    add_iou_thresholds(parser, "tIoU thresholds, whose mean mAP is looked at")
 
 
 def run(options: argparse.Namespace) -> None:
