@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def test_the_map_draws_every_folder():
         for folder in (ROOT / package).iterdir():
             if (folder / "__init__.py").exists():
                 assert f"  {folder.name}/ " in text, folder
+
+
+def messages() -> list[str]:
+    """What strings of the package say, with "..." for what is put into them."""
+    found = []
+    for path in [*(ROOT / "gaufuse_ext").rglob("*.py"), *(ROOT / "python").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            if isinstance(node, ast.JoinedStr):
+                parts = (x.value if isinstance(x, ast.Constant) else "..." for x in node.values)
+                found.append("".join(parts))
+    return found
+
+
+def test_troubleshooting_quotes_what_is_printed():
+    rows = _tables("docs/troubleshooting.md").splitlines()[2:]
+    first = (row.split("|")[1] for row in rows)
+    quoted = [text for cell in first for text in re.findall("`([^`]+)`", cell)]
+    commands_and_files = [text for text in quoted if text.startswith(("gaufuse ", "."))]
+    quoted = [text for text in quoted if text not in commands_and_files]
+    assert len(quoted) > 4
+    own = messages()
+    assert [text for text in quoted if not any(text in message for message in own)] == []
 
 
 def test_the_seven_files_of_an_operation():
