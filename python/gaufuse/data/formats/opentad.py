@@ -21,27 +21,48 @@ from gaufuse.data.formats.json_annotations import (
     load_database,
     require_json,
 )
-from gaufuse.data.formats.source import DataSource, SourceOptions, SourceVideo, classes_of
+from gaufuse.data.formats.source import (
+    DataSource,
+    Orientation,
+    SourceOptions,
+    SourceVideo,
+    classes_of,
+)
 
 NAME = "opentad"
 
 
 def matches(path: Path, options: SourceOptions) -> bool:
     """Whether there is an annotation file in which some video has "fps"."""
-    file = find_json(path, options)
-    if file is None or not file.is_file():
-        return False
-    entries = load_database(file, options).entries
-    return any("fps" in entry for entry in entries.values())
+    return some_video_has("fps", path, options)
 
 
 def open_source(path: Path, options: SourceOptions) -> DataSource:
     """As `Format`; classes in the order of label_id, where annotations have it."""
+    return read_source(NAME, path, options)
+
+
+def some_video_has(key: str, path: Path, options: SourceOptions) -> bool:
+    """Whether there is an annotation file in which some video's entry has such a key."""
+    file = find_json(path, options)
+    if file is None or not file.is_file():
+        return False
+    return any(key in entry for entry in load_database(file, options).entries.values())
+
+
+def read_source(
+    format: str, path: Path, options: SourceOptions, otherwise: Orientation | None = None
+) -> DataSource:
+    """JSON, and a file of features per video, whose snippets may be so many frames apart.
+
+    Args:
+        otherwise: the axes of the features, where files do not tell; None makes that an error.
+    """
     file = require_json(path, options)
     database = load_database(file, options)
     annotations, entries = database.annotations, database.entries
     folder = FeatureFolder(feature_root(path, options), options)
-    layout = folder.layout()
+    layout = folder.layout(otherwise)
     videos = [
         SourceVideo(
             name,
@@ -52,7 +73,7 @@ def open_source(path: Path, options: SourceOptions) -> DataSource:
         for name, entry in annotations.items()
     ]
     return DataSource(
-        NAME,
+        format,
         path,
         videos,
         classes_by_id(file, entries) or classes_of(annotations),
