@@ -60,6 +60,18 @@ _thread.start()
 _thread.join()
 
 
+def is_differentiated() -> bool:
+    """Whether torch.func's grad, vjp, jvp or what is made of them goes on in this thread."""
+    if torch.compiler.is_compiling():
+        return False
+    try:
+        kinds = torch._C._functorch.TransformType
+        transforms = torch._C._functorch.get_interpreter_stack() or []
+        return any(own.key() in (kinds.Grad, kinds.Jvp) for own in transforms)
+    except AttributeError:
+        return False
+
+
 def is_needed(arguments: tuple[object, ...]) -> bool:
     """Whether an operation with these arguments must go through the dispatcher."""
     if not _STATES or torch.compiler.is_compiling() or _state() not in _STATES or _in_use():

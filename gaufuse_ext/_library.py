@@ -8,7 +8,7 @@ native CPU code: a check here would be a data-dependent branch under torch.compi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -26,6 +26,9 @@ except ImportError as error:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+# What takes an operation's place where torch.func differentiates it.
+_UNDER_TRANSFORMS: dict[str, Callable[..., Any]] = {}
+
 _LIBRARY = torch.library.Library("gaufuse", "DEF")
 
 
@@ -42,9 +45,12 @@ def define_operation(
     dispatched: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
 
     def operation(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
-        if _dispatcher.is_needed(arguments):
-            return dispatched(*arguments, **keywords)
-        return implementation(*arguments, **keywords)
+        if not _dispatcher.is_needed(arguments):
+            return implementation(*arguments, **keywords)
+        if name in _UNDER_TRANSFORMS and _dispatcher.is_differentiated():
+            result: Result = _UNDER_TRANSFORMS[name](*arguments)
+            return result
+        return dispatched(*arguments, **keywords)
 
     return operation
 
@@ -52,10 +58,19 @@ def define_operation(
 def register_gradient(
     name: str, backward: Callable[..., object], setup_context: Callable[..., None]
 ) -> None:
-    """Makes an operation differentiable, as torch.library.register_autograd describes."""
+    """Makes an operation differentiable, as torch.library.register_autograd describes, and also by
+    torch.func.grad and its like, of which what that registers knows nothing."""
     torch.library.register_autograd(
         f"gaufuse::{name}", backward, setup_context=setup_context, lib=_LIBRARY
     )
+    members = {
+        "generate_vmap_rule": True,
+        "forward": staticmethod(getattr(torch.ops.gaufuse, name).default),
+        "setup_context": staticmethod(setup_context),
+        "backward": staticmethod(backward),
+    }
+    function: Any = type(name, (torch.autograd.Function,), members)
+    _UNDER_TRANSFORMS[name] = function.apply
 
 
 def call_native(

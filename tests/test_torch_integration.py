@@ -258,12 +258,56 @@ def test_gradients_of_an_empty_group(device):
     assert not any(grad.any() for grad in grads)
 
 
-def test_a_second_derivative_is_refused(separated):
-    """The formula takes the shares for constants: a second derivative would be silently wrong."""
-    (segments, scores, _), counts = separated
-    f = gx.fuse_segments(segments, scores, counts=counts)
-    with pytest.raises(RuntimeError, match="fuse_segments is differentiable once"):
-        torch.autograd.grad(f.scores.sum(), scores, create_graph=True)
+def test_second_derivatives(separated):
+    tensors, counts = separated
+
+    def fused(segments, scores, weights):
+        f = gx.fuse_segments(segments, scores, weights, counts, temperature=0.5)
+        return f.segments, f.scores
+
+    assert torch.autograd.gradgradcheck(fused, tensors)
+    assert torch.autograd.gradgradcheck(lambda s, q: fused(s, q, q), tensors[:2])
+
+
+def test_the_first_derivative_is_the_same_where_a_second_may_follow(separated):
+    tensors, counts = separated
+    with torch.no_grad():
+        for x in tensors:
+            x[1, 4:] = torch.nan  # padding
+    f = gx.fuse_segments(*tensors, counts)
+    loss = f.segments.pow(2).sum() + f.scores.pow(3).sum()
+    once = torch.autograd.grad(loss, tensors, retain_graph=True)
+    again = torch.autograd.grad(loss, tensors, create_graph=True)
+    for a, b in zip(once, again, strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=1e-12, atol=1e-12)
+    second = torch.autograd.grad(sum(x.pow(2).sum() for x in again), tensors)
+    for x in second:
+        assert not x[1, 4:].any()
+        assert x[1, :4].isfinite().all()
+
+
+def test_transforms_of_torch_func(separated):
+    (segments, scores, weights), _ = separated
+
+    def loss(segments, scores, weights):
+        f = gx.fuse_segments(segments, scores, weights, temperature=0.5)
+        return f.segments.pow(2).sum() + f.scores.pow(3).sum()
+
+    inputs = (segments, scores, weights)
+    expected = torch.autograd.grad(loss(*inputs), inputs, create_graph=True)
+    plain = tuple(x.detach() for x in inputs)
+    found = torch.func.grad(loss, (0, 1, 2))(*plain)
+    backwards = torch.func.vjp(loss, *plain)[1](plain[1].new_ones(()))
+    each = torch.vmap(torch.func.grad(loss, (0, 1, 2)))(*plain)  # a group by itself
+    for own in (found, backwards, each, torch.func.jacrev(loss, (0, 1, 2))(*plain)):
+        for a, b in zip(own, expected, strict=True):
+            torch.testing.assert_close(a, b.detach(), rtol=1e-12, atol=1e-12)
+    (second,) = torch.autograd.grad(expected[2].pow(2).sum(), weights)
+    inner = torch.func.grad(loss, 2)
+    nested = torch.func.grad(lambda w: inner(plain[0], plain[1], w).pow(2).sum())(plain[2])
+    torch.testing.assert_close(nested, second)
+    with pytest.raises(RuntimeError, match="jvp"):  # forward mode: no silent zeros
+        torch.func.jvp(loss, plain, plain)
 
 
 def work(groups: Groups, cas: torch.Tensor) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 
 from gaufuse_ext import _checks
 from gaufuse_ext._fork import works_in_forked_child
-from gaufuse_ext._groups import greedy_workspace, group_sizes, scored_groups, valid_mask
+from gaufuse_ext._groups import greedy_workspace, group_sizes, scored_groups
 from gaufuse_ext._library import _native, call_native, define_operation, register_gradient
 
 OVERLAPS = ("candidate", "iou", "min")  # in the order of gaufuse::Overlap
@@ -58,7 +58,8 @@ def fuse_segments(
         length_offset: added to every length and intersection; 1 counts snippets inclusively, as
             the release does, 0 treats segments as real intervals.
 
-    Differentiable (once) in segments, scores and weights, for the assignment as it is.
+    Differentiable in segments, scores and weights, for the assignment as it is, by torch.autograd
+    and by torch.func's transforms, as often as asked for; not in forward mode.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind; NaN, infinity, or end < start (on
@@ -130,11 +131,10 @@ def _fake(segments: torch.Tensor, scores: torch.Tensor, *_: object) -> tuple[tor
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
-    segments, scores, _, counts, temperature = inputs[:5]
+    segments, scores, weights, _, ctx.temperature = inputs[:5]
     fused_segments, fused_scores, _, assignment, shares = output
-    ctx.temperature = temperature
     ctx.save_for_backward(
-        segments, scores, counts, fused_segments, fused_scores, assignment, shares
+        segments, scores, weights, fused_segments, fused_scores, assignment, shares
     )
     ctx.mark_non_differentiable(*output[2:])
     # Zeros for what has no gradient would be written outside of `_backward`, by torch's threads.
@@ -146,11 +146,15 @@ def _backward(
     ctx: Any, grad_segments: torch.Tensor | None, grad_scores: torch.Tensor | None, *_: object
 ) -> tuple[torch.Tensor | None, ...]:
     """out_k = sum_j p_j v_j with p a softmax of weights / temperature over each cluster."""
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        # The shares count as constants below, so a second derivative would be silently wrong.
-        raise RuntimeError("fuse_segments is differentiable once: no create_graph=True through it")
-    segments, scores, counts, fused_segments, fused_scores, assignment, shares = ctx.saved_tensors
-    cluster = assignment.clamp(min=0)
+    segments, scores, weights, fused_segments, fused_scores, assignment, shares = ctx.saved_tensors
+    cluster, valid = assignment.clamp(min=0), assignment >= 0
+    # Padding of the inputs may hold anything, NaN too.
+    segments = torch.where(valid.unsqueeze(-1), segments, 0.0)
+    scores = torch.where(valid, scores, 0.0)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # for a further derivative
+        shares = _shares_of(weights, shares, ctx.temperature, cluster, valid)
+        fused_segments = _sums(shares.unsqueeze(-1) * segments, cluster)
+        fused_scores = torch.zeros_like(scores).scatter_add(-1, cluster, shares * scores)
     if grad_segments is None:
         grad_segments = torch.zeros_like(segments)
     if grad_scores is None:
@@ -159,20 +163,36 @@ def _backward(
     grad_scores = grad_scores.gather(-1, cluster)
     deviation = (grad_segments * (segments - _pick(fused_segments, cluster))).sum(-1)
     deviation = deviation + grad_scores * (scores - fused_scores.gather(-1, cluster))
-    grad_weights = shares * deviation / ctx.temperature
-    if counts is not None:  # padding of the inputs may hold anything, NaN too
-        valid = valid_mask(counts, scores.shape[-1]).reshape(scores.shape)
-        grad_weights = torch.where(valid, grad_weights, 0.0)
     return (
         shares.unsqueeze(-1) * grad_segments,
         shares * grad_scores,
-        grad_weights,
+        shares * deviation / ctx.temperature,
         *[None] * 5,
     )
 
 
+def _shares_of(
+    weights: torch.Tensor,
+    shares: torch.Tensor,
+    temperature: float,
+    cluster: torch.Tensor,
+    valid: torch.Tensor,
+) -> torch.Tensor:
+    """The shares as the function of the weights that they are: of the values of `shares`, with
+    derivatives of every order."""
+    change = torch.where(valid, weights - weights.detach(), 0.0) / temperature
+    masses = shares.detach() * change.exp()
+    totals = torch.zeros_like(masses).scatter_add(-1, cluster, masses)
+    return masses / torch.where(valid, totals.gather(-1, cluster), 1.0)
+
+
 def _pick(values: torch.Tensor, cluster: torch.Tensor) -> torch.Tensor:
     return values.gather(-2, cluster.unsqueeze(-1).expand(*cluster.shape, 2))
+
+
+def _sums(values: torch.Tensor, cluster: torch.Tensor) -> torch.Tensor:
+    places = cluster.unsqueeze(-1).expand(*cluster.shape, 2)
+    return torch.zeros_like(values).scatter_add(-2, places, values)
 
 
 _operation = define_operation(
