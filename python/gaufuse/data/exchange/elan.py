@@ -159,14 +159,8 @@ def _document(entry: VideoAnnotation, media: str, scored: bool) -> bytes:
     for name, places in _tiers(rows).items():
         tier = _add(root, "TIER", TIER_ID=name, LINGUISTIC_TYPE_REF=LABEL_TYPE)
         for i in places:
-            annotation = _add(
-                _add(tier, "ANNOTATION"),
-                "ALIGNABLE_ANNOTATION",
-                ANNOTATION_ID=f"a{i + 1}",
-                TIME_SLOT_REF1=f"ts{2 * i + 1}",
-                TIME_SLOT_REF2=f"ts{2 * i + 2}",
-            )
-            _add(annotation, "ANNOTATION_VALUE").text = rows[i][2]
+            times = {"TIME_SLOT_REF1": f"ts{2 * i + 1}", "TIME_SLOT_REF2": f"ts{2 * i + 2}"}
+            _annotate(tier, "ALIGNABLE_ANNOTATION", i, rows[i][2], times)
         if not scored:
             continue
         below = _add(
@@ -177,13 +171,8 @@ def _document(entry: VideoAnnotation, media: str, scored: bool) -> bytes:
             PARENT_REF=name,
         )
         for i in places:
-            annotation = _add(
-                _add(below, "ANNOTATION"),
-                "REF_ANNOTATION",
-                ANNOTATION_ID=f"a{len(rows) + i + 1}",
-                ANNOTATION_REF=f"a{i + 1}",
-            )
-            _add(annotation, "ANNOTATION_VALUE").text = repr(rows[i][3])
+            label = {"ANNOTATION_REF": f"a{i + 1}"}
+            _annotate(below, "REF_ANNOTATION", len(rows) + i, repr(rows[i][3]), label)
     kinds = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": LABEL_TYPE}
     _add(root, "LINGUISTIC_TYPE", TIME_ALIGNABLE="true", **kinds)
     kinds |= {"LINGUISTIC_TYPE_ID": SCORE_TYPE, "CONSTRAINTS": "Symbolic_Association"}
@@ -201,6 +190,13 @@ def _document(entry: VideoAnnotation, media: str, scored: bool) -> bytes:
 
 def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
     return ElementTree.SubElement(parent, tag, attributes)
+
+
+def _annotate(
+    tier: ElementTree.Element, kind: str, place: int, text: str, where: dict[str, str]
+) -> None:
+    annotation = _add(_add(tier, "ANNOTATION"), kind, ANNOTATION_ID=f"a{place + 1}", **where)
+    _add(annotation, "ANNOTATION_VALUE").text = text
 
 
 def _milliseconds(entry: VideoAnnotation) -> list[tuple[int, int, str, float]]:
