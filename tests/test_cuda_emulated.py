@@ -477,6 +477,18 @@ def wild_groups(dtype: torch.dtype, capacity: int) -> Groups:
     return Groups(wild(*size, 2), wild(*size), wild(*size), counts)
 
 
+@pytest.mark.parametrize("name", ["fuse_segments", "nms", "soft_nms", "weighted_segments_fusion"])
+def test_groups_too_large_are_refused_alike(emulation, name):
+    zeros = {"address": None, "int": 0, "float": 0.0, "bool": False}
+    kinds = {key: kind for key, kind in _native.signatures[name].items() if key != "return"}
+    arguments = {key: zeros[kind] for key, kind in kinds.items()}
+    arguments |= {"groups": 1, "capacity": 2**30 + 1, "threads": 1}
+    message = "^a group must have at most 1073741824 segments, got 1073741825$"
+    for native, cuda in ((_native, False), (emulation.native, True)):
+        with pytest.raises(ValueError, match=message):
+            getattr(native, name)(**arguments | {"cuda": cuda})
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("capacity", [1, 33, 70])
 def test_garbage_leads_nowhere_out_of_bounds(dtype, capacity):

@@ -55,14 +55,6 @@ Status check_weights(const char* name, const T* weights, int64_t count, int64_t 
   return Status();
 }
 
-Status check_group_size(int64_t count, int64_t group) {
-  if (count <= kMostSegments) return Status();
-  return make_status(Code::invalid_argument,
-                     "a group must have at most %lld segments, group %lld has %lld",
-                     static_cast<long long>(kMostSegments), static_cast<long long>(group),
-                     static_cast<long long>(count));
-}
-
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity) {
   if (counts == nullptr) return Status();
   for (int64_t g = 0; g < groups; ++g) {

@@ -21,12 +21,6 @@ Status check_segments(const char* name, const T* segments, int64_t count, int64_
 template <typename T>
 Status check_weights(const char* name, const T* weights, int64_t count, int64_t group);
 
-// Orders of a group and the cells of its index are numbered by int32.
-constexpr int64_t kMostSegments = int64_t(1) << 30;
-
-// For operations that number a group's segments: checked before any of them is read.
-Status check_group_size(int64_t count, int64_t group);
-
 // counts: (groups,) or null, each in [0, capacity].
 Status check_counts(const char* name, const int64_t* counts, int64_t groups, int64_t capacity);
 

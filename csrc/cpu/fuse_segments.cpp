@@ -52,7 +52,6 @@ class GroupFusion {
         fused_count_(params.fused_counts[group]) {}
 
   Status check() const {
-    GAUFUSE_RETURN_IF_BAD(check_group_size(count_, group_));
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group_));
     GAUFUSE_RETURN_IF_BAD(check_finite("scores", scores_, count_, group_));
     return check_finite("weights", weights_, count_, group_);
@@ -144,6 +143,7 @@ template <typename T>
 Status fuse_segments_cpu(const FuseSegmentsParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
+  GAUFUSE_RETURN_IF_BAD(check_group_size(capacity));
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
   parallel_for_groups(groups, params.counts, capacity, 64, threads, [&](int64_t g) {

@@ -20,7 +20,6 @@ struct Scratch {
 template <typename T>
 Status check_group(const NmsParams<T>& params, int64_t group) {
   const int64_t count = valid_count(params.counts, group, params.capacity);
-  GAUFUSE_RETURN_IF_BAD(check_group_size(count, group));
   GAUFUSE_RETURN_IF_BAD(
       check_segments("segments", params.segments + 2 * group * params.capacity, count, group));
   return check_finite("scores", params.scores + group * params.capacity, count, group);
@@ -53,6 +52,7 @@ template <typename T>
 Status nms_cpu(const NmsParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
+  GAUFUSE_RETURN_IF_BAD(check_group_size(capacity));
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
   parallel_for_groups(groups, params.counts, capacity, 64, threads, [&](int64_t g) {

@@ -51,7 +51,6 @@ class GroupWeightedFusion {
         fused_count_(params.fused_counts[group]) {}
 
   Status check(int64_t group) const {
-    GAUFUSE_RETURN_IF_BAD(check_group_size(count_, group));
     GAUFUSE_RETURN_IF_BAD(check_segments("segments", segments_, count_, group));
     return check_finite("scores", scores_, count_, group);
   }
@@ -143,6 +142,7 @@ template <typename T>
 Status weighted_segments_fusion_cpu(const WeightedSegmentsFusionParams<T>& params, int threads) {
   const int64_t groups = params.groups;
   const int64_t capacity = params.capacity;
+  GAUFUSE_RETURN_IF_BAD(check_group_size(capacity));
   GAUFUSE_RETURN_IF_BAD(check_counts("counts", params.counts, groups, capacity));
   FirstError error;
   parallel_for_groups(groups, params.counts, capacity, 256, threads, [&](int64_t g) {

@@ -71,7 +71,8 @@ __device__ void for_each_large_group(const int64_t* counts, int64_t groups, int6
 template <typename Params>
 Status launch_groups(const char* name, void (*kernel)(Params), void (*large_kernel)(Params),
                      const Params& params, void* stream, int64_t most_blocks = kMaxGrid) {
-  if (params.groups == 0) return Status();
+  const Status size = check_group_size(params.capacity);
+  if (!size.ok() || params.groups == 0) return size;
   const int64_t tasks = group_tasks(params.groups, params.capacity);
   launch_kernel(kernel, grid_for(tasks < most_blocks ? tasks : most_blocks), kGroupBlock, 0, stream,
                 params);

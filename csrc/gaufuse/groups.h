@@ -4,8 +4,20 @@
 #include <cstdint>
 
 #include "gaufuse/host_device.h"
+#include "gaufuse/status.h"
 
 namespace gaufuse {
+
+// The CPU numbers a group's segments, and the cells of its index, by int32. CUDA, which does not,
+// refuses the same: it does not know the counts, so that the padding is what both go by.
+constexpr int64_t kMostSegments = int64_t(1) << 30;
+
+// For operations that go through a group's segments by score: checked before any of them is read.
+inline Status check_group_size(int64_t capacity) {
+  if (capacity <= kMostSegments) return Status();
+  return make_status(Code::invalid_argument, "a group must have at most %lld segments, got %lld",
+                     static_cast<long long>(kMostSegments), static_cast<long long>(capacity));
+}
 
 // CUDA: groups of at most so many segments are kept in registers. For larger ones there are so many
 // blocks, which work in a workspace; where a batch has no room for such a group there is none.
