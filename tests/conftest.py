@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch; see gaufuse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -17,6 +18,9 @@ from hypothesis import HealthCheck, settings
 import gaufuse_ext as gx
 from cuda_emulation.build import CannotBuild, build
 from cuda_emulation.emulation import Emulation
+
+if TYPE_CHECKING:
+    from gaufuse.data.dataset import Dataset
 
 # `benchmarks` is a package of the repository, not of the installation, which comes first.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -80,6 +84,20 @@ def data_root() -> Path:
     if root is None:
         pytest.skip("GAUFUSE_DATA_ROOT is not set or no folder")
     return root
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Where tests of `gaufuse convert` write a data set in another layout (field_layouts.py)."""
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """The tiny data set that they write."""
+    from field_layouts import original  # which brings all of training along
+
+    return original(tmp_path / "original")
 
 
 # Of the session, so that hypothesis tests may use it: a device has no state to reset per example.

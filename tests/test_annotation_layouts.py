@@ -20,16 +20,6 @@ from test_convert import assert_same, convert, refused, write_wtalc
 STRIDE = ("--feat-stride", "16", "--fps", "25")
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return layouts.original(tmp_path / "original")
-
-
 def write_features(source: Path, dataset: Dataset) -> None:
     for name, _, features in layouts.videos(dataset):
         layouts.write_file(source / "features" / f"{name}.npy", features[:, None, None])

@@ -19,16 +19,6 @@ from gaufuse.data.formats.pickled_arrays import PickledArrays
 from training_setups import SHORT
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return layouts.original(tmp_path / "original")
-
-
 def convert(source: Path, *options: str) -> Dataset:
     output = source.parent / "converted"
     assert main(["convert", str(source), str(output), *options]) == 0

@@ -21,13 +21,7 @@ from test_convert import assert_same, convert, refused
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def dataset(tmp_path: Path, source: Path) -> Dataset:
-    dataset = layouts.original(tmp_path / "original")
+def dataset(dataset: Dataset, source: Path) -> Dataset:
     layouts.write_gt_json(source / "gt.json", dataset)
     return dataset
 

@@ -120,14 +120,8 @@ def test_tables_that_are_wrong(tmp_path, text, message):
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "source"
-
-
-@pytest.fixture
-def dataset(tmp_path: Path, source: Path) -> Dataset:
+def dataset(dataset: Dataset, source: Path) -> Dataset:
     """With two more training videos, "Fire" and "Fire Domino"."""
-    dataset = layouts.original(tmp_path / "original")
     layouts.write_gt_json(source / "gt.json", dataset)
     table = json.loads((source / "gt.json").read_text())
     for name, _, features in layouts.videos(dataset):
