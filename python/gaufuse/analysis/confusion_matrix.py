@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaufuse.analysis.matched_detections import MatchedDetections, paired_iou
+from gaufuse.analysis.matched_detections import (
+    MatchedDetections,
+    pairwise_iou,
+    rows_by_video,
+)
 from gaufuse_ext.array_types import Array
 
 
@@ -28,14 +32,14 @@ def confusion_matrix(matched: MatchedDetections) -> Array:
     free[found[right]] = False
     np.add.at(matrix, (detections.class_ids[right], detections.class_ids[right]), 1)
 
-    by_video = _by_video(instances.video_ids, len(instances.videos))
+    by_video = rows_by_video(instances.video_ids, len(instances.videos))
     left = top & ~right
     candidates = np.flatnonzero(left & (matched.other.iou >= alpha))
     for row in candidates[np.argsort(-detections.scores[candidates], kind="stable")]:
         near = by_video[detections.video_ids[row]]
         near = near[free[near] & (instances.class_ids[near] != detections.class_ids[row])]
-        own = np.repeat(detections.segments[[row]], len(near), axis=0)
-        overlap = paired_iou(own, instances.segments[near], matched.protocol)
+        segment = detections.segments[row : row + 1]
+        overlap = pairwise_iou(segment, instances.segments[near], matched.protocol)[0]
         if not len(near) or overlap.max() < alpha:
             continue
         taken = near[overlap.argmax()]
@@ -44,8 +48,3 @@ def confusion_matrix(matched: MatchedDetections) -> Array:
     matrix[classes, :classes] = np.bincount(detections.class_ids[left], minlength=classes)
     matrix[:classes, classes] = np.bincount(instances.class_ids[free], minlength=classes)
     return matrix
-
-
-def _by_video(video_ids: Array, videos: int) -> list[Array]:
-    order = np.argsort(video_ids, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(video_ids, minlength=videos))[:-1])

@@ -97,30 +97,34 @@ def nearest_instances(
     detections: NamedSegments, instances: NamedSegments, protocol: str = "activitynet"
 ) -> tuple[Nearest, Nearest]:
     """Of each detection's own class, and of others, by the tIoU of the protocol."""
-    order = np.argsort(instances.video_ids, kind="stable")
-    counts = np.bincount(instances.video_ids, minlength=len(instances.videos))
-    first = np.cumsum(counts) - counts
-    found = counts[detections.video_ids]
     same, other = (
         Nearest(np.zeros(len(detections)), np.full(len(detections), -1)) for _ in range(2)
     )
-    for j in range(int(counts.max(initial=0))):  # each video's j-th instance
-        rows = np.flatnonzero(found > j)
-        near = order[first[detections.video_ids[rows]] + j]
-        iou = paired_iou(detections.segments[rows], instances.segments[near], protocol)
-        own = detections.class_ids[rows] == instances.class_ids[near]
+    videos = len(instances.videos)
+    by_video = (rows_by_video(flat.video_ids, videos) for flat in (detections, instances))
+    for rows, near in zip(*by_video, strict=True):
+        if not len(near):
+            continue
+        iou = pairwise_iou(detections.segments[rows], instances.segments[near], protocol)
+        own = detections.class_ids[rows, None] == instances.class_ids[near]
         for nearest, mask in ((same, own), (other, ~own)):
-            better = mask & (iou > nearest.iou[rows])
-            nearest.iou[rows[better]] = iou[better]
-            nearest.instance[rows[better]] = near[better]
+            values = np.where(mask, iou, 0.0)
+            nearest.iou[rows] = values.max(axis=1)
+            best = near[values.argmax(axis=1)]
+            nearest.instance[rows] = np.where(nearest.iou[rows] > 0.0, best, -1)
     return same, other
 
 
-def paired_iou(detections: Array, instances: Array, protocol: str) -> Array:
-    """(K,) tIoU of segments (K, 2) and (K, 2) in seconds, pair by pair, as `match_detections` has
-    it: of "thumos", over whole snippets."""
+def rows_by_video(video_ids: Array, videos: int) -> list[Array]:
+    """The rows of each video, in their order."""
+    order = np.argsort(video_ids, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(video_ids, minlength=videos))[:-1])
+
+
+def pairwise_iou(detections: Array, instances: Array, protocol: str) -> Array:
+    """(N, M) tIoU of segments (N, 2) and (M, 2) in seconds, as `match_detections` has it: of
+    "thumos", over whole snippets."""
     if protocol == "thumos":
         detections, instances = truncated(detections), rounded(instances)
-    a, b = (torch.from_numpy(segments).unsqueeze(1) for segments in (detections, instances))
-    iou: Array = gx.segment_iou(a, b).numpy()
-    return iou.reshape(-1)
+    iou: Array = gx.segment_iou(torch.from_numpy(detections), torch.from_numpy(instances)).numpy()
+    return iou

@@ -133,7 +133,8 @@ def _heading(name: str, analysis: Analysis) -> str:
     out = ", ".join(f"{count} {what}" for what, count in analysis.left_out.items() if count)
     return (
         f"{name}: {analysis.detections} detections, {analysis.instances} instances in "
-        f"{analysis.videos} videos, average mAP {analysis.average_map:.2f} %, "
+        f"{analysis.videos} videos, average mAP {analysis.average_map:.2f} % "
+        f"({analysis.settings.protocol} protocol), "
         f"{analysis.missed:.1f} % of the instances missed at tIoU {analysis.settings.tiou:g}"
         + (f"; left out: {out}" if out else "")
     )
