@@ -10,15 +10,18 @@ from pathlib import Path
 
 from gaufuse.cli.main import main
 
-# Every part of the method in a minute or so: base model, online labels, delta labels.
+# Every part of the method in seconds, so that there are many runs: base model, online labels,
+# delta labels, evaluations, checkpoints.
+DATA = ("--profile", "small", "--training-videos", "30", "--testing-videos", "15")
 SETTINGS = (
     "schedule.policy=online",
-    "schedule.epochs=40",
-    "schedule.refresh=[5]",
-    'schedule.target=[{until=5, kind="none"}, {until=20, kind="labels"}, '
-    '{until=40, kind="labels+delta"}]',
-    "memory.start=3",
-    "schedule.evaluate_every=10",
+    "schedule.epochs=20",
+    "schedule.refresh=[3]",
+    'schedule.target=[{until=3, kind="none"}, {until=12, kind="labels"}, '
+    '{until=20, kind="labels+delta"}]',
+    "memory.start=2",
+    "schedule.evaluate_every=5",
+    "schedule.checkpoint_every=5",
 )
 
 
@@ -28,7 +31,7 @@ def train_until(end: float) -> dict[str, int]:
     runs = 0
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
-        _gaufuse("simulate", str(data), "--profile", "small")
+        _gaufuse("simulate", str(data), *DATA)
         settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
         while time.monotonic() < end:
             run = str(Path(name) / "run")
