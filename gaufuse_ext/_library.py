@@ -14,6 +14,7 @@ import torch
 
 from gaufuse_ext import _dispatcher
 from gaufuse_ext._fork import kernel_threads
+from gaufuse_ext._native_interface import INTERFACE
 
 try:
     from gaufuse_ext import _native as _native
@@ -22,6 +23,13 @@ except ImportError as error:
         "gaufuse_ext's native module is missing or does not load; install the package with "
         f"'pip install .' from the source folder and import it from elsewhere ({error})"
     ) from error
+
+if getattr(_native, "interface", None) != INTERFACE:
+    raise ImportError(
+        f"gaufuse_ext's native module, {_native.__file__}, was built of another version than the "
+        "Python code beside it; build it again: 'pip install .' from the source folder, or "
+        "'make setup' in a checkout"
+    )
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

@@ -27,6 +27,7 @@ cuda: bool
 cuda_version: str | None
 cuda_architectures: str
 signatures: dict[str, dict[str, str]]
+interface: str
 
 def threshold_proposals(
     *,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import gaufuse_ext
 from gaufuse_ext._library import _native, call_native
 
 STUBS = Path(__file__).resolve().parent.parent / "csrc" / "bindings" / "stubs.py"
@@ -123,8 +128,69 @@ def test_sizes_have_64_bits_and_numbers_are_doubles():
         assert keep.tolist() == [expected]
 
 
-def test_stubs_are_those_of_this_build():
+def test_stubs_and_interface_are_those_of_this_build():
     spec = importlib.util.spec_from_file_location("stubs", STUBS)
     stubs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(stubs)
-    assert stubs.FILE.read_text() == stubs.make_stubs(), "run csrc/bindings/stubs.py"
+    assert stubs.STUBS.read_text() == stubs.make_stubs(_native), "run csrc/bindings/stubs.py"
+    assert stubs.INTERFACE.read_text() == stubs.make_interface(_native)
+
+
+@pytest.mark.parametrize("module", ["interface = 'of another version'", "signatures = {}"])
+def test_a_module_of_another_version_is_an_import_error(tmp_path, module):
+    """Such as an old build beside newer Python code, whose functions take other arguments."""
+    package = tmp_path / "gaufuse_ext"
+    shutil.copytree(
+        Path(gaufuse_ext.__file__).parent, package, ignore=shutil.ignore_patterns("*.so")
+    )
+    (package / "_native.py").write_text(module)
+    done = subprocess.run(
+        [sys.executable, "-c", "import gaufuse_ext"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: gaufuse_ext's native module, {package}/_native.py, was")
+    assert "make setup" in last
+
+
+LITTLE_MEMORY = """
+import resource, sys
+import torch
+from gaufuse_ext._library import _native, call_native
+
+torch.set_num_threads(2)
+groups, capacity = 8, 200_000
+starts = torch.rand(groups, capacity) * 1e6
+scores = torch.rand(groups, capacity)
+arguments = dict(
+    segments=torch.stack([starts, starts + 1.0], -1), scores=scores, counts=None,
+    keep=torch.empty(groups, capacity, dtype=torch.int64), workspace=None,
+    groups=groups, capacity=capacity, iou_threshold=0.5, length_epsilon=0.0)
+few = arguments | dict(capacity=1000)
+call_native(_native.nms, scores, **few)  # starts the threads
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limits = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, limits[1]))
+for _ in range(20):
+    try:
+        call_native(_native.nms, scores, **arguments)
+    except MemoryError:
+        print("out of memory")
+resource.setrlimit(resource.RLIMIT_AS, limits)
+call_native(_native.nms, scores, **arguments)
+print(torch.equal(arguments["keep"][:, 0], scores.argmax(dim=1)))
+"""
+
+
+def test_too_little_memory_for_a_kernel_is_a_memory_error():
+    """On whichever thread it happens; and afterwards calls go on."""
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["out of memory"] * 20 + ["True"]

@@ -58,16 +58,7 @@ struct FlatOperation : Named {
     size_t at = 0;
     if (!read_fields(signature, values, at, params)) return nullptr;
     if (!read_fields(signature, values, at, where)) return nullptr;
-    Status status;
-    bool enough_memory = true;
-    Py_BEGIN_ALLOW_THREADS;
-    try {
-      status = Named::run(params, where.threads);
-    } catch (const std::bad_alloc&) {
-      enough_memory = false;
-    }
-    Py_END_ALLOW_THREADS;
-    return enough_memory ? none_or_raise(status) : PyErr_NoMemory();
+    return run_without_gil([&] { return Named::run(params, where.threads); });
   }
 };
 

@@ -4,6 +4,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
+#include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "bindings/by_name.h"
@@ -20,7 +23,26 @@ inline PyObject* none_or_raise(const Status& status) {
   return nullptr;
 }
 
-// Adds functions to a module, and their arguments' kinds to its `signatures`.
+// Runs work() without the GIL, and None or its error with it. What a kernel throws is that its
+// scratch does not fit into memory; past here it would end the process.
+template <typename Work>
+PyObject* run_without_gil(const Work& work) {
+  Status status;
+  bool enough_memory = true;
+  Py_BEGIN_ALLOW_THREADS;
+  try {
+    status = work();
+  } catch (const std::bad_alloc&) {
+    enough_memory = false;
+  } catch (const std::length_error&) {
+    enough_memory = false;  // longer than a vector can be
+  }
+  Py_END_ALLOW_THREADS;
+  return enough_memory ? none_or_raise(status) : PyErr_NoMemory();
+}
+
+// Adds functions to a module, and their arguments' kinds to its `signatures`; `interface` is a hash
+// of these, by which gaufuse_ext knows a module of another version.
 class Functions {
  public:
   explicit Functions(pybind11::module_& module) : module_(module) {
@@ -39,10 +61,16 @@ class Functions {
     if (function == nullptr) throw pybind11::error_already_set();
     module_.attr(Function::name) = pybind11::reinterpret_steal<pybind11::object>(function);
     pybind11::dict kinds;
-    for (const Argument& argument : signature.arguments)
+    hash(Function::name);
+    for (const Argument& argument : signature.arguments) {
       kinds[pybind11::handle(argument.name)] = argument.kind;
+      hash(PyUnicode_AsUTF8(argument.name));
+      hash(argument.kind);
+    }
     kinds["return"] = Function::result;
+    hash(Function::result);
     kinds_[Function::name] = kinds;
+    module_.attr("interface") = pybind11::str("{:016x}").format(hash_);
   }
 
  private:
@@ -56,8 +84,16 @@ class Functions {
     return values == nullptr ? nullptr : Function::call(signature_of<Function>, values);
   }
 
+  // FNV-1a, of the text and its end.
+  void hash(const char* text) {
+    do {
+      hash_ = (hash_ ^ static_cast<unsigned char>(*text)) * 0x100000001b3u;
+    } while (*text++ != '\0');
+  }
+
   pybind11::module_& module_;
   pybind11::dict kinds_;
+  uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
 }  // namespace gaufuse

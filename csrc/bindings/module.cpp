@@ -138,11 +138,7 @@ PyObject* run_in(const Signature& signature, PyObject* const* values, const Laun
   typename Operation::template Params<T> params{};
   size_t at = 0;
   if (!read_fields(signature, values, at, params)) return nullptr;
-  Status status;
-  Py_BEGIN_ALLOW_THREADS;
-  status = launch(Operation::template kernels<T>(), where, params);
-  Py_END_ALLOW_THREADS;
-  return none_or_raise(status);
+  return run_without_gil([&] { return launch(Operation::template kernels<T>(), where, params); });
 }
 
 // What Python calls: the operation's parameters, then where to run.

@@ -1,4 +1,5 @@
-"""Writes gaufuse_ext/_native.pyi from the fields that the parameter structs list.
+"""Writes gaufuse_ext/_native.pyi from the fields that the parameter structs list, and
+gaufuse_ext/_native_interface.py, by which Python knows a module that is of another version.
 
     python csrc/bindings/stubs.py
 
@@ -7,11 +8,14 @@ after a change of one, and a build.
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
-from gaufuse_ext import _native
-
-FILE = Path(__file__).resolve().parents[2] / "gaufuse_ext" / "_native.pyi"
+PACKAGE = Path(__file__).resolve().parents[2] / "gaufuse_ext"
+STUBS = PACKAGE / "_native.pyi"
+INTERFACE = PACKAGE / "_native_interface.py"
 HEAD = '''\
 """The kernels, called by name (csrc/bindings). Written by csrc/bindings/stubs.py."""
 
@@ -42,16 +46,35 @@ cuda: bool
 cuda_version: str | None
 cuda_architectures: str
 signatures: dict[str, dict[str, str]]
+interface: str
 '''
 
 
-def make_stubs() -> str:
-    """The file's text."""
-    return f"{HEAD}\n{''.join(_function(name) for name in _native.signatures)}"
+def load_native() -> ModuleType:
+    """The module that lies in the package; the package itself refuses one of another version."""
+    spec = importlib.machinery.PathFinder.find_spec("gaufuse_ext._native", [str(PACKAGE)])
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{PACKAGE} has no native module: build it first")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _function(name: str) -> str:
-    kinds = dict(_native.signatures[name])
+def make_stubs(native: ModuleType) -> str:
+    """Text of _native.pyi."""
+    return f"{HEAD}\n{''.join(_function(native, name) for name in native.signatures)}"
+
+
+def make_interface(native: ModuleType) -> str:
+    """Text of _native_interface.py."""
+    return (
+        '"""What functions the native module must have. Written by csrc/bindings/stubs.py."""\n\n'
+        f'INTERFACE = "{native.interface}"  # a hash of their names and arguments\n'
+    )
+
+
+def _function(native: ModuleType, name: str) -> str:
+    kinds = dict(native.signatures[name])
     result = kinds.pop("return")
     types = {argument: kind.replace("address", "Address") for argument, kind in kinds.items()}
     lines = [f"    {argument}: {kind},\n" for argument, kind in types.items()]
@@ -59,4 +82,5 @@ def _function(name: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(make_stubs())
+    STUBS.write_text(make_stubs(native := load_native()))
+    INTERFACE.write_text(make_interface(native))

@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -45,8 +44,8 @@ class Pool {
       try {
         while (static_cast<int>(workers_.size()) < helpers)
           workers_.emplace_back([this] { serve(); });
-      } catch (const std::system_error&) {
-        // No more threads to be had: those that there are do the work.
+      } catch (const std::exception&) {
+        // No more threads, or no memory for one: those that there are do the work.
       }
       job_ = &job;
       wanted_ = helpers;
