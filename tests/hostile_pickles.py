@@ -8,6 +8,7 @@ from pathlib import Path
 
 NDARRAY = b"cnumpy\nndarray\n"
 RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\n"
+FROM_BUFFER = b"cnumpy._core.numeric\n_frombuffer\n"  # protocol 5's way to make an array
 EMPTY = RECONSTRUCT + b"(" + NDARRAY + b"(I0\ntS'b'\ntR"  # an array as NumPy begins it
 
 
@@ -17,6 +18,14 @@ def text(value: str) -> bytes:
 
 def dtype(name: str) -> bytes:
     return b"cnumpy\ndtype\n(" + text(name) + b"I00\nI01\ntR"
+
+
+def bytearray8(data: bytes) -> bytes:
+    return b"\x96" + struct.pack("<Q", len(data)) + data
+
+
+def from_buffer(data: bytes, kind: bytes, shape: bytes, rest: bytes) -> bytes:
+    return FROM_BUFFER + b"(" + data + kind + shape + rest + b"tR"
 
 
 def attacks(marker: Path) -> dict[str, bytes]:
@@ -78,6 +87,54 @@ def attacks(marker: Path) -> dict[str, bytes]:
         + b"C\x00tR",
         "an array twice": EMPTY + b"p0\n(I1\n(I1\nt" + dtype("i1") + b"I00\nC\x01Atbg0\n(I1\n(I1\nt"
         + dtype("i1") + b"I00\nC\x01Atb",
+        # Buffers of protocol 5
+        "a buffer of pointers": from_buffer(
+            bytearray8(b"A" * 8), dtype("O8"), b"(I1\nt", b"S'C'\n"
+        ),
+        "a buffer smaller than its array": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(L1000000000000L\nt", b"S'C'\n"
+        ),
+        "a buffer larger than its array": from_buffer(
+            bytearray8(b"A" * 16), dtype("f8"), b"(I1\nt", b"S'C'\n"
+        ),
+        "a buffer of a shape that is to be found": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I-1\nt", b"S'C'\n"
+        ),
+        "a buffer of an empty type": from_buffer(bytearray8(b""), dtype("S0"), b"(t", b"S'C'\n"),
+        "a buffer of a type by its name": from_buffer(
+            bytearray8(b"A" * 8), b"S'f8'\n", b"(I1\nt", b"S'C'\n"
+        ),
+        "a buffer of text": from_buffer(b"S'AAAAAAAA'\n", dtype("f8"), b"(I1\nt", b"S'C'\n"),
+        "a buffer of a list": from_buffer(b"(I1\nl", dtype("f8"), b"(I1\nt", b"S'C'\n"),
+        "a buffer of an array": from_buffer(
+            from_buffer(bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n"), dtype("f8"),
+            b"(I1\nt", b"S'C'\n",
+        ),
+        "a buffer in no order": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'A'\n"
+        ),
+        "a buffer with an axis twice": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nI1\nt", b"S'K'\n(I0\nI0\nt"
+        ),
+        "a buffer with an axis too far": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'K'\n(I9\nt"
+        ),
+        "a buffer with axes in C's order": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n(I0\nt"
+        ),
+        "a buffer beside the pickle": from_buffer(b"\x97", dtype("f8"), b"(I1\nt", b"S'C'\n"),
+        "a buffer made read-only": from_buffer(
+            bytearray8(b"A" * 8) + b"\x98", dtype("f8"), b"(I1\nt", b"S'C'\n"
+        ),
+        "a buffer that is appended to": bytearray8(b"A") + b"I66\na",
+        "another function beside it": b"cnumpy._core.numeric\nfromfile\n(" + text(str(marker))
+        + b"tR",
+        "what the function sees": b"\x80\x04" + text("numpy._core.numeric")
+        + text("_frombuffer.__globals__") + b"\x93",
+        "a state of the function": FROM_BUFFER + b"}" + text("__defaults__") + b"Nsb",
+        "an array of a buffer with another state": from_buffer(
+            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n"
+        ) + b"(I1\n(I1\nt" + dtype("f8") + b"I00\nC\x08AAAAAAAAtb",
         "digits without end": b"L" + b"9" * 100_000 + b"L\n",
         # Nonsense
         "nothing": b"",
@@ -100,6 +157,21 @@ def as_npy(body: bytes, shape: tuple[int, ...] = (1,)) -> bytes:
     header = f"{{'descr': '|O', 'fortran_order': False, 'shape': {shape!r}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
+
+
+def shared_data(data: bytes, arrays: int) -> bytes:
+    """A list of arrays of the other byte order, which NumPy would copy the same data for."""
+    kind = dtype("f8") + b"(I3\nS'>'\nNNNI-1\nI-1\nI0\ntb"
+    state = b"(I1\n(I%d\nt" % (len(data) // 8) + b"g1\nI00\ng2\ntb"
+    begin = b"B" + struct.pack("<I", len(data)) + data + b"p2\n0" + kind + b"p1\n0"
+    return begin + b"(" + (EMPTY + state) * arrays + b"l."
+
+
+def shared_buffer(data: bytes, arrays: int) -> bytes:
+    """A list of arrays of one buffer."""
+    begin = bytearray8(data) + b"p2\n0" + dtype("f8") + b"p1\n0"
+    shape = b"(I%d\nt" % (len(data) // 8)
+    return begin + b"(" + from_buffer(b"g2\n", b"g1\n", shape, b"S'C'\n") * arrays + b"l."
 
 
 def nested_lists(depth: int) -> bytes:

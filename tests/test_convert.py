@@ -56,7 +56,7 @@ def write_wtalc(source: Path, dataset: Dataset, inside: str, writer: str = "pyth
 
 
 @pytest.mark.parametrize("inside", [".", "Thumos14reduced-Annotations"])
-@pytest.mark.parametrize("writer", ["python2", "protocol2", "protocol3", "protocol4"])
+@pytest.mark.parametrize("writer", ["python2", "protocol2", "protocol3", "protocol4", "protocol5"])
 def test_wtalc(source, dataset, inside, writer):
     write_wtalc(source, dataset, inside, writer)
     found = convert(source)
@@ -64,7 +64,7 @@ def test_wtalc(source, dataset, inside, writer):
     assert found.info.classes == dataset.info.classes
 
 
-@pytest.mark.parametrize("writer", ["python2", "protocol2", "protocol3", "protocol4"])
+@pytest.mark.parametrize("writer", ["python2", "protocol2", "protocol3", "protocol4", "protocol5"])
 @pytest.mark.parametrize("shape", [(3, 2), (70, 64), (1, 300_000)])
 def test_joint_arrays_of_any_size(tmp_path, writer, shape):
     rng = np.random.default_rng(0)

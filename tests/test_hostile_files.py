@@ -103,11 +103,26 @@ def test_depth_and_length_of_pickles(tmp_path, monkeypatch):
     assert_refused(outcome_of(lambda: load_pickle(path)), "more than 1000 steps")
 
 
+def test_arrays_of_shared_data_take_no_memory_but_once(tmp_path):
+    """8,000 arrays of one megabyte, which is in the file once."""
+    path, data = tmp_path / "shared.pkl", bytes(1 << 20)
+    path.write_bytes(hostile_pickles.shared_data(data, 8000))
+    assert_refused(outcome_of(lambda: len(load_pickle(path)), megabytes=200), "share their data")
+    path.write_bytes(hostile_pickles.shared_data(data, 1))
+    assert outcome_of(lambda: load_pickle(path)[0].shape) == ("right", (1 << 17,))
+    path.write_bytes(hostile_pickles.shared_buffer(data, 8000))
+    assert outcome_of(lambda: len(load_pickle(path)), megabytes=200) == ("right", 8000)
+
+
 def test_arrays_that_pickles_may_hold(tmp_path):
     """Kinds, byte orders, orders of axes, protocols, scalars: as pickle itself reads them."""
     values = [
         np.arange(6, dtype=">f4").reshape(2, 3),
         np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
+        np.arange(9.0)[::2],
+        np.array(1.5),
+        np.frombuffer(b"readonly", "S2"),
         np.array(["a", "bcd"]),
         np.array([b"a", b"bcd"]),
         np.array([True, False]),
@@ -121,7 +136,7 @@ def test_arrays_that_pickles_may_hold(tmp_path):
         b"bytes",
         "text \u00e9",
     ]
-    for protocol in range(5):
+    for protocol in range(6):
         (tmp_path / "v.pkl").write_bytes(pickle.dumps(values, protocol))
         trusted = pickle.loads(pickle.dumps(values, protocol))
         for found, value in zip(load_pickle(tmp_path / "v.pkl"), trusted, strict=True):

@@ -9,9 +9,11 @@ of a list, and there is an end to the number of steps.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
@@ -19,7 +21,8 @@ import numpy as np
 
 MAX_STEPS = 20_000_000  # a list of a million annotations takes a few million
 
-# What builds plain values. Left out: persistent ids, extension codes, objects of classes, buffers.
+# What builds plain values. Left out: persistent ids, extension codes, objects of classes, buffers
+# beside the pickle.
 _OPCODES = [
     "MARK",
     "STOP",
@@ -116,6 +119,8 @@ class PlainUnpickler(pickle._Unpickler):
     def __init__(self, file: BinaryIO, names: dict[tuple[str, str], Any]):
         super().__init__(_BoundedFile(file), encoding="latin1")
         self._names = names
+        self._copied_bytes = 0
+        self._most_bytes = os.fstat(file.fileno()).st_size
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name stands for."""
@@ -152,10 +157,22 @@ class PlainUnpickler(pickle._Unpickler):
         if isinstance(value, np.dtype):
             set_dtype_state(value, state)
         elif isinstance(value, np.ndarray):
-            _set_array_state(value, state)
+            _check_array_state(value, state)
+            self._copied_bytes += len(
+                state[4]
+            )  # NumPy copies them where the byte order asks for it
+            if self._copied_bytes > self._most_bytes:
+                raise pickle.UnpicklingError("arrays share their data, more than the file has")
+            value.__setstate__(state)
         else:
             raise pickle.UnpicklingError(f"refused to set the state of {type(value).__name__}")
 
+    def load_bytearray8(self) -> None:
+        """Bytes, to which nothing can be appended. (Python's own makes room before it reads.)"""
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(length))
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
     dispatch[pickle.FRAME[0]] = load_frame
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
@@ -223,23 +240,41 @@ def _make_array(kind: object, shape: object, code: object) -> np.ndarray:
     return np.empty(0, np.int8)
 
 
-def _set_array_state(array: np.ndarray, state: object) -> None:
+def _check_array_state(array: np.ndarray, state: Any) -> None:
     if not isinstance(state, tuple) or len(state) != 5 or array.shape != (0,):
         raise pickle.UnpicklingError("an array without a valid state")
     version, shape, dtype, fortran, data = state
-    size = 1
-    for n in check_shape(shape):
-        size *= n
+    size = math.prod(check_shape(shape))
     if not isinstance(dtype, np.dtype):
         raise pickle.UnpicklingError("an array without a valid type")
+    if not isinstance(version, int) or not isinstance(fortran, int):
+        raise pickle.UnpicklingError("an array without a valid state")
     if dtype.hasobject:
         fits = isinstance(data, list) and len(data) == size
     else:
         fits = isinstance(data, bytes | str) and len(data) == size * dtype.itemsize
     if not fits:
         raise pickle.UnpicklingError(f"an array of shape {shape} without its data")
-    checked: Any = (int(version), shape, dtype, bool(fortran), data)
-    array.__setstate__(checked)
+
+
+def _make_array_of_buffer(
+    data: object, dtype: object, shape: object, order: object, axes: object = None
+) -> np.ndarray:
+    """What NumPy pickles arrays by since protocol 5, where the buffer is in the pickle. Arrays of
+    one buffer share it, and cannot be written to."""
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or dtype.itemsize == 0:
+        raise pickle.UnpicklingError("an array without a valid type")
+    sizes = check_shape(shape)
+    if not isinstance(data, bytes) or len(data) != math.prod(sizes) * dtype.itemsize:
+        raise pickle.UnpicklingError(f"an array of shape {shape} without its data")
+    flat = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
+    if order == "K":  # of the axes in memory; those of the array are in another order
+        if not isinstance(axes, tuple) or sorted(axes) != list(range(len(sizes))):
+            raise pickle.UnpicklingError("an array without the order of its axes")
+        return flat.reshape(sizes).transpose(axes)
+    if order not in ("C", "F") or axes is not None:
+        raise pickle.UnpicklingError(f"refused order {order!r:.80}")
+    return flat.reshape(sizes, order=order)
 
 
 def _make_scalar(dtype: object, data: object = b"") -> object:
@@ -276,6 +311,8 @@ ARRAY_NAMES: dict[tuple[str, str], Any] = {
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     ARRAY_NAMES[_module, "_reconstruct"] = Constructor(_make_array)
     ARRAY_NAMES[_module, "scalar"] = Constructor(_make_scalar)
+for _module in ("numpy.core.numeric", "numpy._core.numeric"):
+    ARRAY_NAMES[_module, "_frombuffer"] = Constructor(_make_array_of_buffer)
 
 
 def load_plain_pickle(file: BinaryIO) -> object:

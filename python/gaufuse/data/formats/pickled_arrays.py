@@ -57,6 +57,15 @@ class _NotedArray:
         self.shape, self.dtype, self.fortran = check_shape(shape), dtype, bool(fortran)
 
 
+def _note_array_of_buffer(data: object, dtype: object, shape: object, order: object) -> _NotedArray:
+    """As NumPy pickles arrays since protocol 5. (Of two axes all orders are C or F.)"""
+    if order not in ("C", "F"):
+        raise pickle.UnpicklingError(f"refused order {order!r:.80}")
+    noted = _NotedArray()
+    noted.set_state((1, shape, dtype, order == "F", data))
+    return noted
+
+
 def _encode(text: object, encoding: object = "latin1") -> object:
     return text if isinstance(text, _Place) else encode_latin1(text, encoding)
 
@@ -64,6 +73,8 @@ def _encode(text: object, encoding: object = "latin1") -> object:
 _NAMES = {
     ("numpy.core.multiarray", "_reconstruct"): Constructor(_NotedArray),
     ("numpy._core.multiarray", "_reconstruct"): Constructor(_NotedArray),
+    ("numpy.core.numeric", "_frombuffer"): Constructor(_note_array_of_buffer),
+    ("numpy._core.numeric", "_frombuffer"): Constructor(_note_array_of_buffer),
     ("numpy", "ndarray"): None,  # only named
     ("numpy", "dtype"): Constructor(make_dtype),
     ("_codecs", "encode"): Constructor(_encode),
@@ -116,6 +127,7 @@ class _NotingUnpickler(PlainUnpickler):
     dispatch[pickle.BINSTRING[0]] = load_binstring
     dispatch[pickle.BINBYTES[0]] = load_long_bytes
     dispatch[pickle.BINBYTES8[0]] = load_very_long_bytes
+    dispatch[pickle.BYTEARRAY8[0]] = load_very_long_bytes
     dispatch[pickle.BINUNICODE[0]] = load_long_text
 
 
