@@ -276,24 +276,42 @@ def test_videos_that_cannot_be_short_enough(tmp_path):
 
 def test_what_was_not_simulated_is_left_alone(tmp_path):
     (tmp_path / "features").mkdir()
-    (tmp_path / "features" / "mine.npy").write_bytes(b"mine")
-    simulate(tmp_path, 0, TINY)  # no data set yet: features alone are nobody's to remove
-    assert (tmp_path / "features" / "mine.npy").read_bytes() == b"mine"
+    mine = tmp_path / "features" / "mine.npy"
+    mine.write_bytes(b"mine")
+
+    def assert_refused(message: str) -> None:
+        before = contents(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            simulate(tmp_path, 1, TINY)
+        assert contents(tmp_path) == before
+
+    assert_refused("holds features/mine.npy, which is no part of a simulated data set: name")
     (tmp_path / "dataset.toml").write_text('name = "mine"\n')
+    assert_refused("was not simulated: name another folder")
+    mine.unlink()
+    (tmp_path / "dataset.toml").unlink()
+    simulate(tmp_path, 0, TINY)
+    mine.write_bytes(b"mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    assert_refused("holds features/mine.npy, .* and 1 more: name another folder, or remove it")
+
+
+def test_a_data_set_that_cannot_be_made_leaves_the_old_one(tmp_path):
+    simulate(tmp_path / "data", 0, TINY)
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="was not simulated: name another folder"):
-        simulate(tmp_path, 1, TINY)
+    with pytest.raises(ValueError, match="float16"):
+        simulate(tmp_path / "data", 0, replace(TINY, noise=1e9))
     assert contents(tmp_path) == before
 
 
-def test_half_a_data_set_is_not_taken_for_a_whole_one(tmp_path):
-    simulate(tmp_path, 0, TINY)
-    with pytest.raises(ValueError, match="float16"):
-        simulate(tmp_path, 0, replace(TINY, noise=1e9))
-    with pytest.raises(FileNotFoundError):
-        load_dataset(tmp_path)
-    simulate(tmp_path, 0, TINY)
-    assert len(load_dataset(tmp_path).training) == TINY.training_videos
+def test_a_link_to_a_data_set_stays_one(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "large_disk" / "data")
+    for seed in (0, 1):
+        simulate(tmp_path / "link", seed, TINY)
+        assert (tmp_path / "link").is_symlink()
+        info = tomllib.loads((tmp_path / "large_disk" / "data" / "dataset.toml").read_text())
+        assert info["simulation"]["seed"] == seed
 
 
 @pytest.mark.parametrize("change", ["noise=1e6", "instance_gain=1e4", "scene=1e308"])

@@ -5,6 +5,7 @@ PROFILES names what there is; docs/simulator.md compares it with real annotation
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from pydantic import ValidationError
 from gaufuse.data.simulation.realistic import RealisticSettings
 from gaufuse.data.simulation.settings import SimulatedVideo
 from gaufuse.data.simulation.small import SimulationSettings
-from gaufuse.utils.files import ensure_writable_folder, write_atomically, write_json, write_text
+from gaufuse.utils.files import write_folder_atomically, write_in_folder, write_json, write_text
+from gaufuse.utils.write_error import naming
 from gaufuse_ext.annotations import load_ground_truth
 from gaufuse_ext.array_types import Array
 
@@ -67,35 +69,39 @@ def profile(name: str, overrides: list[str] | None = None) -> Settings:
 def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) -> None:
     """Writes the data set to a folder: dataset.toml, train.toml, annotations.json, features/.
 
-    The same seed and settings give the same files. A simulated data set that is there is
-    replaced.
+    The same seed and settings give the same files. A simulated data set that is there is replaced
+    by a whole one, or stays.
 
     Args:
         settings: of a `profile`; small's if left out.
 
     Raises:
-        ValueError: for settings that no video fits, and for a folder with a data set of another
-            origin, which is left as it is.
+        ValueError: for settings that no video fits, and for a folder with anything else than a
+            simulated data set, which is left as it is.
+        WriteError: it cannot be written.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     settings = settings or PROFILES["small"]
-    before = _simulated_before(Path(root))
-    root = ensure_writable_folder(root)
-    features = ensure_writable_folder(root / "features")
-    (root / "dataset.toml").unlink(missing_ok=True)  # until all of it is there: written last
+    root = Path(os.path.realpath(root))  # a link stays one
+    _check_replaceable(root)
+    with naming(root.parent):
+        root.parent.mkdir(parents=True, exist_ok=True)
+    write_folder_atomically(root, lambda folder: _write(folder, seed, settings))
+
+
+def _write(root: Path, seed: int, settings: Settings) -> None:
     classes = [f"action_{c}" for c in range(settings.classes)]
     database = {}
+    (root / "features").mkdir()
     for video in settings.make_videos(seed):
         if not np.isfinite(video.features).all():
             raise ValueError(
                 f"features of {video.name} are too large for float16: lower the strengths (noise, "
                 "scene, context, instance_gain, power, ...)"
             )
-        _write_features(features / f"{video.name}.npy", video.features)
+        _write_features(root / "features" / f"{video.name}.npy", video.features)
         database[video.name] = _annotations(video, classes, settings.snippet_seconds)
-    for name in before - database.keys():
-        (features / f"{name}.npy").unlink(missing_ok=True)
     write_json(root / "annotations.json", {"version": "simulated", "database": database})
     info = {
         "name": f"{_kind(settings)}, seed {seed}",
@@ -112,21 +118,32 @@ def simulate(root: str | Path, seed: int = 0, settings: Settings | None = None) 
 
 
 def _write_features(path: Path, values: Array) -> None:
-    write_atomically(path, lambda file: np.save(file, values))
+    write_in_folder(path, lambda file: np.save(file, values))
 
 
-def _simulated_before(root: Path) -> set[str]:
-    """The videos of the simulated data set in a folder, which the new one replaces."""
-    if not (root / "dataset.toml").exists():
-        return set()
-    try:
-        simulated = "simulation" in tomllib.loads((root / "dataset.toml").read_text())
-    except (ValueError, OSError):
-        simulated = False
-    if not simulated:
-        raise ValueError(f"{root} holds a data set that was not simulated: name another folder")
+def _check_replaceable(root: Path) -> None:
+    """Nothing but a simulated data set is removed, whatever was typed."""
+    info = root / "dataset.toml"
+    if info.exists():
+        try:
+            simulated = "simulation" in tomllib.loads(info.read_text())
+        except (ValueError, OSError):
+            simulated = False
+        if not simulated:
+            raise ValueError(f"{root} holds a data set that was not simulated: name another folder")
+    own = {root / name for name in ("dataset.toml", "train.toml", "annotations.json")}
     annotations = root / "annotations.json"
-    return set(load_ground_truth(annotations)) if annotations.exists() else set()
+    if info.exists() and annotations.exists():
+        own |= {root / "features" / f"{video}.npy" for video in load_ground_truth(annotations)}
+    places = (root, root / "features")
+    found = {entry for place in places if place.is_dir() for entry in place.iterdir()}
+    others = sorted(str(entry.relative_to(root)) for entry in found - own - {places[1]})
+    if others:
+        raise ValueError(
+            f"{root} holds {others[0]}, which is no part of a simulated data set"
+            + (f", and {len(others) - 1} more" if len(others) > 1 else "")
+            + ": name another folder, or remove it"
+        )
 
 
 def _annotations(
