@@ -402,8 +402,24 @@ def test_command_there_and_back(tmp_path, capsys):
     assert tasks.read_bytes() != before
     assert command(source, "-o", tmp_path / "a", "--to", "audacity") == 0
     assert "no place for scores" in capsys.readouterr().out
+    tracks = sorted((tmp_path / "a").iterdir())
+    assert len(tracks) > 1
+    for track in tracks[:2]:
+        track.write_text("corrected by hand")
     assert command(source, "-o", tmp_path / "a", "--to", "audacity") == 2
     assert "1 files more" in capsys.readouterr().err
+    assert tracks[0].read_text() == "corrected by hand"
+
+
+@pytest.mark.parametrize("name", ["audacity", "elan"])
+def test_an_export_that_was_killed_half_way_is_gone_on_with(tmp_path, name):
+    write_annotated(tmp_path / "whole", DETECTIONS, OPTIONS, name)
+    whole = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
+    (tmp_path / "half").mkdir()
+    first = min(whole)
+    (tmp_path / "half" / first).write_bytes(whole[first])
+    write_annotated(tmp_path / "half", DETECTIONS, OPTIONS, name)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "half").iterdir()} == whole
 
 
 def test_command_says_what_is_wrong(tmp_path, capsys):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
+from gaufuse.utils.files import ensure_writable_folder, write_atomically
 from gaufuse_ext.annotations import VideoAnnotation, label_text
 from gaufuse_ext.name_templates import split_template
 
@@ -127,6 +130,31 @@ def check_new(paths: Iterable[Path], options: ExchangeOptions) -> None:
             + (f", and {len(there) - 1} files more" if len(there) > 1 else "")
             + ": --overwrite replaces what may have been corrected by hand"
         )
+
+
+def write_new(folder: Path, contents: Mapping[str, bytes], options: ExchangeOptions) -> None:
+    """Files of a folder, by their names. One that is there as it is to be is none that was
+    corrected by hand: so an export that was killed half-way is gone on with.
+
+    Raises:
+        ValueError: as `check_new`.
+        WriteError: a file cannot be written.
+    """
+    left = {
+        folder / name: data for name, data in contents.items() if not _holds(folder / name, data)
+    }
+    check_new(left, options)
+    ensure_writable_folder(folder)
+    for path, data in left.items():
+        write_atomically(path, partial(_write, data))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def add_video(

@@ -8,10 +8,9 @@ from gaufuse.data.exchange.annotated import (
     Annotated,
     ExchangeOptions,
     Row,
-    check_new,
     video_annotation,
+    write_new,
 )
-from gaufuse.utils.files import ensure_writable_folder, write_text
 from gaufuse.utils.video_names import check_safe_names
 from gaufuse.utils.visible import visible
 from gaufuse_ext.annotations import VideoAnnotation
@@ -66,12 +65,11 @@ def write(path: Path, annotated: Annotated, options: ExchangeOptions) -> list[st
     for label in annotated.classes():
         if set(label) & set("\t\r\n"):
             raise ValueError(f"class {label!r} has a tab or line end, which {NAME} cannot write")
-    files = {video: path / f"{video}{SUFFIX}" for video in annotated.videos}
-    check_new(files.values(), options)
-    ensure_writable_folder(path)
+    tracks = {}
     for video, entry in annotated.videos.items():
         rows = zip(entry.segments.tolist(), entry.labels, strict=True)
         lines = [f"{start:.6f}\t{end:.6f}\t{label}\n" for (start, end), label in rows]
-        write_text(files[video], "".join(lines))
+        tracks[f"{video}{SUFFIX}"] = "".join(lines).encode()
+    write_new(path, tracks, options)
     lost = ["subsets and durations of videos"] + (["scores"] if annotated.scored else [])
     return [f"{NAME} has no place for {' and '.join(reversed(lost))}"]

@@ -8,21 +8,18 @@ are whole milliseconds.
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 from xml.etree import ElementTree
 
 from gaufuse.data.exchange.annotated import (
     Annotated,
     ExchangeOptions,
     Row,
-    check_new,
     media_of,
     number,
     video_annotation,
+    write_new,
 )
-from gaufuse.utils.files import ensure_writable_folder, write_atomically
 from gaufuse.utils.safe_xml import read_xml
 from gaufuse.utils.video_names import check_safe_names
 from gaufuse.utils.visible import visible
@@ -111,20 +108,12 @@ def write(path: Path, annotated: Annotated, options: ExchangeOptions) -> list[st
     for label in annotated.classes():
         if label != label.strip() or any(ord(c) < 32 or 0xD7FF < ord(c) < 0xE000 for c in label):
             raise ValueError(f"class {label!r:.80} has characters that {NAME} cannot keep")
-    files = {video: path / f"{video}{SUFFIX}" for video in annotated.videos}
-    check_new(files.values(), options)
     documents = {
-        video: _document(entry, media_of(video, options.media), annotated.scored)
+        f"{video}{SUFFIX}": _document(entry, media_of(video, options.media), annotated.scored)
         for video, entry in annotated.videos.items()
     }
-    ensure_writable_folder(path)
-    for video, document in documents.items():
-        write_atomically(files[video], partial(_write, document))
+    write_new(path, documents, options)
     return ["elan keeps times to a millisecond"]
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
 
 
 def _document(entry: VideoAnnotation, media: str, scored: bool) -> bytes:
