@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import torch
 from torch.library import opcheck
 
 import gaufuse_ext as gx
+import hanging_processes
 from gaufuse_ext.compat.opentad import batched_nms
 from group_inputs import Groups, make_groups
 
@@ -330,7 +332,7 @@ def much_input() -> tuple[Groups, torch.Tensor]:
     return groups, sequences(torch.device("cpu")).repeat(400, 10)
 
 
-def run_in_forked_child(check: Callable[[], bool], seconds: float = 30.0) -> None:
+def run_in_forked_child(check: Callable[[], bool]) -> None:
     """check() in a fork of this process, in which torch's OpenMP threads have just been at work.
 
     check() must compare by NumPy: torch's own operations (torch.equal) hang in such a child.
@@ -340,12 +342,11 @@ def run_in_forked_child(check: Callable[[], bool], seconds: float = 30.0) -> Non
     queue = context.SimpleQueue()
     child = context.Process(target=lambda: queue.put(check()))
     child.start()
-    child.join(timeout=seconds)
-    alive = child.is_alive()
-    if alive:
+    has_ended = hanging_processes.end(lambda: not child.is_alive(), lambda: [child.pid])
+    if not has_ended:
         child.kill()
         child.join()
-    assert not alive, "the child hangs"
+    assert has_ended, "the child hangs"
     assert child.exitcode == 0
     assert queue.get()
 
@@ -410,14 +411,12 @@ def test_every_operation_works_in_a_forked_child(set_threads, operation):
 
 LATE_IMPORT = """
 import os
-import signal
 import numpy as np
 import torch
 
 torch.set_num_threads(2)
 scores = torch.ones(400, 200).add(1.0)
 if os.fork() == 0:
-    signal.alarm(40)
     from gaufuse_ext import _fork, linpro_labels
     segments = torch.from_numpy(np.tile([2.0, 6.0], (400, 200, 1)).astype(np.float32))
     found = linpro_labels(segments, scores, 200, [1] * 400)
@@ -429,9 +428,19 @@ assert not _fork._forked
 
 
 def test_a_forked_child_that_imports_the_package_itself():
-    path = os.pathsep.join(sys.path)
-    environment = os.environ | {"PYTHONPATH": path}
-    subprocess.run([sys.executable, "-c", LATE_IMPORT], check=True, timeout=60, env=environment)
+    program = subprocess.Popen(
+        [sys.executable, "-c", LATE_IMPORT],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+    )
+    has_ended = hanging_processes.end(
+        lambda: program.poll() is not None, lambda: hanging_processes.of_session(program.pid)
+    )
+    if not has_ended:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+    assert has_ended, "the child hangs"
+    assert program.returncode == 0
 
 
 def test_gradients_in_a_forked_child(set_threads):
@@ -465,7 +474,8 @@ def test_a_forked_child_keeps_the_number_of_threads(set_threads):
 
 
 def test_concurrent_calls_from_python_threads(set_threads):
-    """One thread pool and one solver a thread: calls at the same time do not disturb each other."""
+    """One thread pool and one solver a thread: calls at the same time do not disturb each other.
+    (pytest's own timeout would end a deadlock.)"""
     set_threads(2)
     inputs = much_input()
     expected = work(*inputs)
@@ -474,8 +484,8 @@ def test_concurrent_calls_from_python_threads(set_threads):
 
     def run(_: int) -> bool:
         torch.set_num_threads(2)  # counted per thread
-        start.wait(timeout=20)
+        start.wait()
         return all(all(map(torch.equal, work(*inputs), expected)) for _ in range(3))
 
     with ThreadPoolExecutor(workers) as pool:
-        assert all(pool.map(run, range(workers), timeout=60))
+        assert all(pool.map(run, range(workers)))
