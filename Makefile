@@ -1,4 +1,4 @@
-# make train | test | sanitize | fuzz | evidence | lint | gpu-check; each does all its own set-up.
+# make train | test | sanitize | fuzz | soak | evidence | lint | gpu-check; each does all its own set-up.
 # Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
 
 PYTHON ?= python3
@@ -8,13 +8,14 @@ STAMP = $(VENV)/.installed
 CXX_FILES = $(shell find csrc tests/cuda_emulation tests/native -name '*.[ch]*' -type f)
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test sanitize fuzz coverage evidence evidence-quick results lint format docs gpu-check clean
+.PHONY: help setup train test sanitize fuzz soak coverage evidence evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
 	@echo "make test       set up, run the tests"
 	@echo "make sanitize   tests of the native core without Python, under ASan, UBSan and TSan"
 	@echo "make fuzz       FUZZ_INPUTS inputs for each of its fuzzers, under ASan and UBSan"
+	@echo "make soak       two hours of training and operations, whose memory must not grow"
 	@echo "make coverage   lines and branches of the core that these reach"
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
@@ -78,6 +79,11 @@ coverage:
 	find build/native-coverage -name '*.gcda' -delete
 	cd build/native-coverage && ctest --output-on-failure
 	$(PYTHON) tests/native/coverage.py build/native-coverage
+
+# MINUTES of training with online labels, then as many of operations from eight threads.
+MINUTES ?= 60
+soak: setup
+	nice -n 19 $(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --record benchmarks/results/soak.jsonl
 
 lint: setup
 	$(BIN)/ruff check .

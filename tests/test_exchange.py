@@ -116,7 +116,10 @@ def annotated_videos(draw):
 
 
 @given(annotated_videos())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_anything_comes_back(tmp_path_factory, annotated):
     folder = tmp_path_factory.mktemp("any")
     for name in WRITABLE:
