@@ -9,6 +9,8 @@ import resource
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
+
 
 class Outcome(NamedTuple):
     kind: str  # "right", the name of an exception, or "killed by signal N"
@@ -30,6 +32,7 @@ def outcome_of(call: Callable[[], object], megabytes: int = 700, seconds: int = 
     child = os.fork()
     if child == 0:
         os.close(reader)
+        torch.set_num_threads(1)  # torch would wait for threads that only the parent has
         _limit(megabytes, seconds)
         result = tuple(attempt(call))
         with os.fdopen(writer, "wb") as file:
