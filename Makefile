@@ -1,4 +1,4 @@
-# make train | test | sanitize | fuzz | soak | evidence | lint | gpu-check; each does all its own set-up.
+# make train | test | sanitize | fuzz | soak | evidence | lint | gpu-check; each does its own set-up.
 # Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP = $(VENV)/.installed
 CXX_FILES = $(shell find csrc tests/cuda_emulation tests/native -name '*.[ch]*' -type f)
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test sanitize fuzz soak coverage evidence evidence-quick results lint format docs gpu-check clean
+.PHONY: help setup train test sanitize fuzz soak coverage coverage-core coverage-python evidence evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
@@ -16,7 +16,7 @@ help:
 	@echo "make sanitize   tests of the native core without Python, under ASan, UBSan and TSan"
 	@echo "make fuzz       FUZZ_INPUTS inputs for each of its fuzzers, under ASan and UBSan"
 	@echo "make soak       two hours of training and operations, whose memory must not grow"
-	@echo "make coverage   lines and branches of the core that these reach"
+	@echo "make coverage   lines and branches of the core that these reach, and lines of Python"
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
 	@echo "make results    docs/results.md from the records that are there"
@@ -27,8 +27,15 @@ help:
 
 setup: $(STAMP)
 
+# An environment that an older Python made would stay in the way of a newer one.
+OF_TODAY = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
 $(STAMP): $(NATIVE)
+	@$(PYTHON) $(OF_TODAY) || test -x $(BIN)/python || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(OF_TODAY) || \
+	  { echo "$(VENV) is of $$($(BIN)/python --version 2>&1), and 3.11 or newer is needed: remove it"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,tensorboard,plot]'
 	touch $@
@@ -73,12 +80,25 @@ fuzz:
 	$(CMAKE) --build build/native-fuzz --parallel $(MAX_JOBS)
 	$(PYTHON) tests/native/fuzz.py build/native-fuzz --inputs $(FUZZ_INPUTS) --seed $(FUZZ_SEED)
 
-coverage:
+coverage: coverage-core coverage-python
+
+coverage-core:
 	$(NATIVE_TESTS) -B build/native-coverage -DGAUFUSE_SANITIZE=coverage
 	$(CMAKE) --build build/native-coverage --parallel $(MAX_JOBS)
 	find build/native-coverage -name '*.gcda' -delete
 	cd build/native-coverage && ctest --output-on-failure
 	$(PYTHON) tests/native/coverage.py build/native-coverage
+
+# Of all tests, or of COVERED: files of tests, or pytest's options. What several runs reached counts
+# together, until KEEP= is left out.
+COVERED ?=
+coverage-python: setup
+	$(if $(KEEP),,rm -f build/.coverage*)
+	mkdir -p build
+	$(BIN)/python -m coverage run -m pytest $(COVERED)
+	$(BIN)/python -m coverage combine --keep
+	$(BIN)/python -m coverage report --skip-covered --include 'gaufuse_ext/*' --fail-under 95
+	$(BIN)/python -m coverage report --skip-covered --include 'python/gaufuse/*' --fail-under 90
 
 # MINUTES of training with online labels, then as many of operations from eight threads.
 MINUTES ?= 60
