@@ -152,15 +152,14 @@ class PlainUnpickler(pickle._Unpickler):
         state = self.stack.pop()
         self.set_state(self.stack[-1], state)
 
-    def set_state(self, value: object, state: object) -> None:
+    def set_state(self, value: object, state: Any) -> None:
         """Of arrays and their types; readers of other things say of what else."""
         if isinstance(value, np.dtype):
             set_dtype_state(value, state)
         elif isinstance(value, np.ndarray):
             _check_array_state(value, state)
-            self._copied_bytes += len(
-                state[4]
-            )  # NumPy copies them where the byte order asks for it
+            # NumPy copies them where the byte order asks for it.
+            self._copied_bytes += len(state[4])
             if self._copied_bytes > self._most_bytes:
                 raise pickle.UnpicklingError("arrays share their data, more than the file has")
             value.__setstate__(state)
