@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> dict:
-    """The report, which --json writes."""
+def run(options: argparse.Namespace) -> None:
+    """Measures, or reads what was measured; prints the tables and writes what was asked for."""
     if options.plot and importlib.util.find_spec("matplotlib") is None:
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
     for path in filter(None, (options.json, options.plot)):
@@ -90,7 +90,6 @@ def run(options: argparse.Namespace) -> dict:
         write_json(options.json, report)
     if options.plot:
         show.save_plot(report, options.plot)
-    return report
 
 
 def _measure(options: argparse.Namespace) -> dict:
