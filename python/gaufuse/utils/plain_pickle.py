@@ -152,17 +152,16 @@ class PlainUnpickler(pickle._Unpickler):
         state = self.stack.pop()
         self.set_state(self.stack[-1], state)
 
-    def set_state(self, value: object, state: Any) -> None:
+    def set_state(self, value: object, state: object) -> None:
         """Of arrays and their types; readers of other things say of what else."""
         if isinstance(value, np.dtype):
             set_dtype_state(value, state)
         elif isinstance(value, np.ndarray):
-            _check_array_state(value, state)
-            # NumPy copies them where the byte order asks for it.
-            self._copied_bytes += len(state[4])
+            checked = _checked_array_state(value, state)
+            self._copied_bytes += len(checked[4])  # NumPy copies what is of another byte order
             if self._copied_bytes > self._most_bytes:
                 raise pickle.UnpicklingError("arrays share their data, more than the file has")
-            value.__setstate__(state)
+            value.__setstate__(checked)
         else:
             raise pickle.UnpicklingError(f"refused to set the state of {type(value).__name__}")
 
@@ -239,7 +238,7 @@ def _make_array(kind: object, shape: object, code: object) -> np.ndarray:
     return np.empty(0, np.int8)
 
 
-def _check_array_state(array: np.ndarray, state: Any) -> None:
+def _checked_array_state(array: np.ndarray, state: object) -> Any:
     if not isinstance(state, tuple) or len(state) != 5 or array.shape != (0,):
         raise pickle.UnpicklingError("an array without a valid state")
     version, shape, dtype, fortran, data = state
@@ -254,6 +253,7 @@ def _check_array_state(array: np.ndarray, state: Any) -> None:
         fits = isinstance(data, bytes | str) and len(data) == size * dtype.itemsize
     if not fits:
         raise pickle.UnpicklingError(f"an array of shape {shape} without its data")
+    return state
 
 
 def _make_array_of_buffer(
@@ -273,7 +273,7 @@ def _make_array_of_buffer(
         return flat.reshape(sizes).transpose(axes)
     if order not in ("C", "F") or axes is not None:
         raise pickle.UnpicklingError(f"refused order {order!r:.80}")
-    return flat.reshape(sizes, order=order)
+    return flat.reshape(sizes, order="F" if order == "F" else "C")
 
 
 def _make_scalar(dtype: object, data: object = b"") -> object:
