@@ -28,7 +28,7 @@ if getattr(_native, "interface", None) != INTERFACE:
     raise ImportError(
         f"gaufuse_ext's native module, {_native.__file__}, was built of another version than the "
         "Python code beside it; build it again: 'pip install .' from the source folder, or "
-        "'make setup' in a checkout"
+        "'make setup' in a checkout (after a change of its functions: csrc/bindings/stubs.py)"
     )
 
 Parameters = ParamSpec("Parameters")
