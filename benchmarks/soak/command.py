@@ -90,7 +90,7 @@ def _record(
 
 
 def _show(name: str, work: dict[str, int], samples: list[Sample], growth: Growth) -> None:
-    table = SlimTable(f"{name}: {', '.join(f'{count:,} {what}' for what, count in work.items())}")
+    table = SlimTable()
     for header in ("minutes", "memory, MiB", "files", "threads"):
         table.add_numbers(header)
     for part in np.array_split(np.array(samples, dtype=object), min(ROWS, len(samples))):
@@ -101,5 +101,7 @@ def _show(name: str, work: dict[str, int], samples: list[Sample], growth: Growth
             f"{np.mean([sample.threads for sample in part]):.1f}",
         )
     console = make_console()
+    done = ", ".join(f"{count:,} {what}" for what, count in work.items())
+    console.print(f"{name}: {done}", soft_wrap=True)
     console.print(table)
     console.print(f"after the warm-up memory grows by {growth.slope:.1f} MiB an hour")
