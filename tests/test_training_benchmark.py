@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.training import inputs, labels, memory, steps
+from benchmarks.training import inputs, labels, memory, parts, steps
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
@@ -23,6 +23,36 @@ def test_rows_and_ratios():
     floor, literal, step = (row["seconds"] for row in rows)
     assert rows[2]["literal_over_it"] == pytest.approx(literal / step)
     assert rows[2]["of_floor"] == pytest.approx(step / floor)
+
+
+def test_the_general_preset_has_a_floor_of_its_own():
+    rows = steps.measure_case("tiny", [9, 12], 16, ["general"], CPU)
+    assert [row["way"] for row in rows] == ["general floor", "general"]
+    assert rows[1]["of_floor"] == pytest.approx(rows[1]["seconds"] / rows[0]["seconds"])
+
+
+def test_each_operation_belongs_to_its_part_forward_and_backward():
+    step, refresh = parts.measure_step_and_refresh(12, 16, repeats=1)
+    rows = {row["part"]: row for row in step["parts"]}
+    embedding = rows["embedding"]
+    assert 0.0 < embedding["products"] < embedding["forward"] + embedding["backward"]
+    for part in ("propagation", "prediction head", "video losses", "snippet losses"):
+        assert rows[part]["forward"] > 0.0
+        assert rows[part]["backward"] > 0.0
+    for part in ("class memory", "optimiser", "reading a batch"):
+        assert rows[part]["forward"] > 0.0
+        assert rows[part]["backward"] == 0.0
+    rows = {row["part"]: row for row in refresh["parts"]}
+    assert rows["proposals and fusion"]["forward"] > 0.0
+    assert "optimiser" not in rows
+    assert all(row["backward"] == 0.0 for row in rows.values())
+
+
+def test_parts_are_put_back():
+    before = [getattr(owner, name) for _, owner, name in parts.SCOPES]
+    parts.measure_parts(lambda: None, repeats=1)
+    assert before == [getattr(owner, name) for _, owner, name in parts.SCOPES]
+    assert "batch" not in vars(inputs.RandomVideos)  # inherited
 
 
 def test_labels_are_measured():

@@ -1,9 +1,10 @@
 """Speed of a training step beside the release's literal one and the embedding layer alone (the
-floor), its memory, and what label refreshes and online labels cost.
+floor), what each part of it takes, its memory, and what label refreshes and online labels cost.
 
   python -m benchmarks.training --quick
   python -m benchmarks.training --only literal step --lengths 150 750
   python -m benchmarks.training --only compile --lengths 750
+  python -m benchmarks.training --only parts --lengths 150 750
   python -m benchmarks.training --json training.json
 """
 

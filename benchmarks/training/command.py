@@ -11,12 +11,13 @@ import torch
 from benchmarks.training.inputs import VIDEOS, RandomVideos, spread_lengths
 from benchmarks.training.labels import measure_labels, show_labels
 from benchmarks.training.memory import measure_memory, show_memory
+from benchmarks.training.parts import measure_step_and_refresh, show_parts
 from benchmarks.training.steps import WAYS, measure_case, show_step
 from gaufuse.benchmark.machine import describe_machine
 from gaufuse.utils.files import write_json
 from gaufuse.utils.malloc import keep_freed_memory
 
-PARTS = (*WAYS, "mixed", "memory", "labels")
+PARTS = (*WAYS, "mixed", "parts", "memory", "labels")
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,18 @@ def run(options: argparse.Namespace) -> None:
         for row in measure_case(name, lengths, sizes.feature_dim, ways or ["step"], device):
             report["steps"].append(row)
             show_step(row)
+    if "parts" in parts and device.type == "cpu":
+        report["parts"] = []
+        for length in options.lengths or sizes.lengths:
+            for row in measure_step_and_refresh(length, sizes.feature_dim):
+                report["parts"].append(row)
+                show_parts(row)
     if "memory" in parts:
         report["memory"] = measure_memory(sizes.memory_lengths, sizes.feature_dim, device)
         show_memory(report["memory"], sizes.feature_dim)
     if "labels" in parts:
-        lengths = spread_lengths(*sizes.mixed, sizes.label_videos)
-        report["labels"] = measure_labels(RandomVideos(lengths, sizes.feature_dim), device)
+        spread = spread_lengths(*sizes.mixed, sizes.label_videos)
+        report["labels"] = measure_labels(RandomVideos(spread, sizes.feature_dim), device)
         show_labels(report["labels"])
     if options.json:
         write_json(options.json, report)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from gaufuse.config import load_config
+from gaufuse.config import Config, load_config
 from gaufuse.data.dataset import DatasetInfo, VideoSubset
 from gaufuse.model.class_memory import ClassMemory
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.training.step import TrainingStep, make_optimizer
 
 CLASSES, VIDEOS = 20, 10
-EPOCH = 260  # memory, delta labels: every term of the loss
+EPOCH = 260  # of thumos14: memory, delta labels
 
 
 class RandomFeatures:
@@ -67,12 +67,22 @@ class RandomVideos(VideoSubset):
                 row[(i + 7) % CLASSES] = 1.0
 
 
-def training_step(feature_dim: int, device: torch.device, *overrides: str) -> TrainingStep:
+def training_step(
+    feature_dim: int, device: torch.device, *overrides: str, preset: str = "thumos14"
+) -> TrainingStep:
     torch.manual_seed(0)
-    config = load_config("thumos14", list(overrides))
+    config = load_config(preset, list(overrides))
     model = SnippetModel(feature_dim, CLASSES, config.model).to(device).train()
-    memory = ClassMemory(CLASSES, config.memory.size, feature_dim, device)
-    return TrainingStep(model, make_optimizer(model, config, EPOCH), memory, config)
+    if config.data.standardize:  # by what squares of uniform numbers have
+        mean = torch.full((feature_dim,), 1.0 / 3.0, device=device)
+        model.standardize(mean, torch.full_like(mean, 0.298))
+    memory = ClassMemory(CLASSES, config.memory.size, model.mu.shape[1], device)
+    return TrainingStep(model, make_optimizer(model, config, epoch_of(config)), memory, config)
+
+
+def epoch_of(config: Config) -> int:
+    """An epoch of the schedule with every term of the loss."""
+    return min(EPOCH, config.schedule.epochs)
 
 
 def spread_lengths(shortest: int, longest: int, count: int) -> list[int]:

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.training.inputs import CLASSES, EPOCH, RandomVideos, training_step
+from benchmarks.training.inputs import CLASSES, EPOCH, RandomVideos, epoch_of, training_step
 from benchmarks.training.literal_step import literal_step
 from gaufuse.benchmark.timing import CpuTimer, CudaTimer
+from gaufuse.config import load_config
 from gaufuse.model.losses import SnippetTarget
 from gaufuse.training.schedule import loss_weights_at
 from gaufuse.training.step import TrainingStep
 
-WAYS = ("literal", "step", "bf16", "compile", "context")
+WAYS = ("literal", "step", "bf16", "compile", "context", "general")
 CONTEXT = 5  # snippets that the temporal convolution of "context" sees
-FLOORS = {"context": "context floor"}  # of the other ways: "floor"
+FLOORS = {"context": "context floor", "general": "general floor"}  # of the other ways: "floor"
 
 
 class Case:
@@ -33,20 +34,26 @@ class Case:
         return {
             "floor": self.floor(),
             "context floor": self.floor(CONTEXT),
+            "general floor": self.general_floor(),
             "literal": self.literal(),
             "step": self.ours(),
             "bf16": self.ours("training.precision=bf16"),
             "compile": self.ours("training.compile=true"),
             "context": self.ours(f"model.kernel={CONTEXT}"),
+            "general": self.ours(preset="general"),
         }
 
-    def ours(self, *overrides: str) -> Callable[[], object]:
+    def ours(self, *overrides: str, preset: str = "thumos14") -> Callable[[], object]:
         def prepare() -> TrainingStep:
-            step = training_step(self.batch.features.shape[-1], self.device, *overrides)
-            step(self.batch, self.target, EPOCH)  # fills the memory
+            dim = self.batch.features.shape[-1]
+            step = training_step(dim, self.device, *overrides, preset=preset)
+            train(step)  # fills the memory
             return step
 
-        return _lazily(prepare, lambda step: step(self.batch, self.target, EPOCH))
+        def train(step: TrainingStep) -> None:
+            step(self.batch, self.target, epoch_of(step.config))
+
+        return _lazily(prepare, train)
 
     def literal(self) -> Callable[[], object]:
         def prepare() -> TrainingStep:
@@ -72,17 +79,26 @@ class Case:
             loss_weights_at(step.config, EPOCH),
         )
 
-    def floor(self, kernel: int = 1) -> Callable[[], object]:
+    def general_floor(self) -> Callable[[], object]:
+        """That of preset `general`."""
+        config = load_config("general")
+        return self.floor(config.model.kernel, config.model.embedding_dim)
+
+    def floor(self, kernel: int = 1, width: int | None = None) -> Callable[[], object]:
         """Forward and backward of Linear and ReLU on the snippets themselves, without padding; with
-        a kernel, on snippets that have their neighbours beside them already."""
+        a kernel, on snippets that have their neighbours beside them already. width: of the
+        embedded snippets, as many as features without one."""
 
         def prepare() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
             features = torch.cat(
                 [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
             )
             dim = features.shape[1]
-            layer = torch.nn.Sequential(torch.nn.Linear(kernel * dim, dim), torch.nn.ReLU())
-            return layer.to(self.device), features.repeat(1, kernel), torch.rand_like(features)
+            layer = torch.nn.Sequential(
+                torch.nn.Linear(kernel * dim, width or dim), torch.nn.ReLU()
+            )
+            gradient = torch.rand(len(features), width or dim, device=self.device)
+            return layer.to(self.device), features.repeat(1, kernel), gradient
 
         def call(made: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
             layer, features, gradient = made
