@@ -192,10 +192,11 @@ class VideoSubset:
         sizes = [self.features.lengths[i] for i in videos]
         lengths = torch.tensor(sizes)
         shape = (len(videos), max(sizes), self.info.feature_dim)
-        features = torch.zeros(shape, pin_memory=self.pinned)
+        features = torch.empty(shape, pin_memory=self.pinned)
         for row, i in zip(features, videos, strict=True):
             own = self.features[i]
             row[: len(own)] = own  # reads, converts and copies in one pass
+            row[len(own) :] = 0.0
         mask = torch.arange(features.shape[1]) < lengths[:, None]
         labels = self.labels[videos]
         return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos, sizes)
