@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fuzz/bytes.h"
+#include "gaufuse/linpro_component.h"
 #include "gaufuse/linpro_group.h"
 
 namespace gaufuse {
@@ -43,6 +44,15 @@ inline Case draw_case(Bytes& bytes) {
       drawn.instances.push_back(instance);
   }
   return drawn;
+}
+
+// Of the case's instances, which must outlive it.
+inline LinproComponent component_of(const Case& drawn) {
+  LinproComponent component{};
+  component.instances = drawn.instances.data();
+  component.count = static_cast<int>(drawn.instances.size());
+  component.terms = drawn.terms;
+  return component;
 }
 
 }  // namespace gaufuse

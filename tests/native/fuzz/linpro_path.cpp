@@ -24,10 +24,7 @@ template <typename Solve>
 Result solve(const Case& drawn, int64_t arena_bytes, Solve solve) {
   char* memory = static_cast<char*>(std::malloc(static_cast<size_t>(arena_bytes)));
   Arena arena{memory, arena_bytes, 0};
-  LinproComponent component{};
-  component.instances = drawn.instances.data();
-  component.count = static_cast<int>(drawn.instances.size());
-  component.terms = drawn.terms;
+  LinproComponent component = component_of(drawn);
   const LinproSolution solution = solve(component, arena);
   if (arena.used <= arena.size && solution.proved)
     for (int c = 0; c < component.cells; ++c)

@@ -23,10 +23,7 @@ struct Result {
 Result solve(const Case& drawn, int64_t arena_bytes) {
   char* memory = static_cast<char*>(std::malloc(static_cast<size_t>(arena_bytes)));
   Arena arena{memory, arena_bytes, 0};
-  LinproComponent component{};
-  component.instances = drawn.instances.data();
-  component.count = static_cast<int>(drawn.instances.size());
-  component.terms = drawn.terms;
+  LinproComponent component = component_of(drawn);
   Result result{solve_component(OneLane(), component, arena), component.objective, {}, arena.used};
   if (arena.used <= arena_bytes)
     result.scores.assign(component.scores, component.scores + component.cells);
