@@ -24,7 +24,13 @@ def bytearray8(data: bytes) -> bytes:
     return b"\x96" + struct.pack("<Q", len(data)) + data
 
 
-def from_buffer(data: bytes, kind: bytes, shape: bytes, rest: bytes) -> bytes:
+def from_buffer(
+    data: bytes = bytearray8(b"A" * 8),
+    kind: bytes = dtype("f8"),
+    shape: bytes = b"(I1\nt",
+    rest: bytes = b"S'C'\n",
+) -> bytes:
+    """One float64 of eight bytes in C's order, but for what is given."""
     return FROM_BUFFER + b"(" + data + kind + shape + rest + b"tR"
 
 
@@ -88,53 +94,31 @@ def attacks(marker: Path) -> dict[str, bytes]:
         "an array twice": EMPTY + b"p0\n(I1\n(I1\nt" + dtype("i1") + b"I00\nC\x01Atbg0\n(I1\n(I1\nt"
         + dtype("i1") + b"I00\nC\x01Atb",
         # Buffers of protocol 5
-        "a buffer of pointers": from_buffer(
-            bytearray8(b"A" * 8), dtype("O8"), b"(I1\nt", b"S'C'\n"
-        ),
-        "a buffer smaller than its array": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(L1000000000000L\nt", b"S'C'\n"
-        ),
-        "a buffer larger than its array": from_buffer(
-            bytearray8(b"A" * 16), dtype("f8"), b"(I1\nt", b"S'C'\n"
-        ),
-        "a buffer of a shape that is to be found": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I-1\nt", b"S'C'\n"
-        ),
-        "a buffer of an empty type": from_buffer(bytearray8(b""), dtype("S0"), b"(t", b"S'C'\n"),
-        "a buffer of a type by its name": from_buffer(
-            bytearray8(b"A" * 8), b"S'f8'\n", b"(I1\nt", b"S'C'\n"
-        ),
-        "a buffer of text": from_buffer(b"S'AAAAAAAA'\n", dtype("f8"), b"(I1\nt", b"S'C'\n"),
-        "a buffer of a list": from_buffer(b"(I1\nl", dtype("f8"), b"(I1\nt", b"S'C'\n"),
-        "a buffer of an array": from_buffer(
-            from_buffer(bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n"), dtype("f8"),
-            b"(I1\nt", b"S'C'\n",
-        ),
-        "a buffer in no order": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'A'\n"
-        ),
+        "a buffer of pointers": from_buffer(kind=dtype("O8")),
+        "a buffer smaller than its array": from_buffer(shape=b"(L1000000000000L\nt"),
+        "a buffer larger than its array": from_buffer(bytearray8(b"A" * 16)),
+        "a buffer of a shape that is to be found": from_buffer(shape=b"(I-1\nt"),
+        "a buffer of an empty type": from_buffer(bytearray8(b""), dtype("S0"), b"(t"),
+        "a buffer of a type by its name": from_buffer(kind=b"S'f8'\n"),
+        "a buffer of text": from_buffer(b"S'AAAAAAAA'\n"),
+        "a buffer of a list": from_buffer(b"(I1\nl"),
+        "a buffer of an array": from_buffer(from_buffer()),
+        "a buffer in no order": from_buffer(rest=b"S'A'\n"),
         "a buffer with an axis twice": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nI1\nt", b"S'K'\n(I0\nI0\nt"
+            shape=b"(I1\nI1\nt", rest=b"S'K'\n(I0\nI0\nt"
         ),
-        "a buffer with an axis too far": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'K'\n(I9\nt"
-        ),
-        "a buffer with axes in C's order": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n(I0\nt"
-        ),
-        "a buffer beside the pickle": from_buffer(b"\x97", dtype("f8"), b"(I1\nt", b"S'C'\n"),
-        "a buffer made read-only": from_buffer(
-            bytearray8(b"A" * 8) + b"\x98", dtype("f8"), b"(I1\nt", b"S'C'\n"
-        ),
+        "a buffer with an axis too far": from_buffer(rest=b"S'K'\n(I9\nt"),
+        "a buffer with axes in C's order": from_buffer(rest=b"S'C'\n(I0\nt"),
+        "a buffer beside the pickle": from_buffer(b"\x97"),
+        "a buffer made read-only": from_buffer(bytearray8(b"A" * 8) + b"\x98"),
         "a buffer that is appended to": bytearray8(b"A") + b"I66\na",
         "another function beside it": b"cnumpy._core.numeric\nfromfile\n(" + text(str(marker))
         + b"tR",
         "what the function sees": b"\x80\x04" + text("numpy._core.numeric")
         + text("_frombuffer.__globals__") + b"\x93",
         "a state of the function": FROM_BUFFER + b"}" + text("__defaults__") + b"Nsb",
-        "an array of a buffer with another state": from_buffer(
-            bytearray8(b"A" * 8), dtype("f8"), b"(I1\nt", b"S'C'\n"
-        ) + b"(I1\n(I1\nt" + dtype("f8") + b"I00\nC\x08AAAAAAAAtb",
+        "an array of a buffer with another state": from_buffer()
+        + b"(I1\n(I1\nt" + dtype("f8") + b"I00\nC\x08AAAAAAAAtb",
         "digits without end": b"L" + b"9" * 100_000 + b"L\n",
         # Nonsense
         "nothing": b"",
