@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks.soak.operations import call_until
 from benchmarks.soak.samples import MIB, Growth, Sample, after_warm_up, growth_of, sampling
 from benchmarks.soak.training import train_until
 from gaufuse.experiment.provenance import versions
+from gaufuse.experiment.records import append_record
 from gaufuse.utils.console import SlimTable, make_console
 
 SOAKS: dict[str, Callable[[float], dict[str, int]]] = {
@@ -53,8 +53,7 @@ def run(options: argparse.Namespace) -> int:
         found = growth.problems(options.slope)
         problems += [f"{name}: {problem}" for problem in found]
         if options.record:
-            with Path(options.record).open("a") as file:
-                file.write(json.dumps(_record(name, work, samples, growth, options, found)) + "\n")
+            append_record(options.record, _record(name, work, samples, growth, options, found))
     for problem in problems:
         print(problem)
     return 1 if problems else 0
