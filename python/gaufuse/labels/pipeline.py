@@ -70,22 +70,22 @@ def labels_of(groups: ActivationGroups, config: Config, temperature: float) -> M
     fused = find_instances(groups, config.labels, temperature)
     segments, confidences, counts = pseudo_instances(fused, groups, config.instances)
     snippets = groups.activations.shape[1]
-    exclusive = config.instances.exclusive
-    if config.instances.combine != "linpro":
+    solved = None
+    if config.instances.combine == "linpro":
+        solved = gx.linpro_labels(
+            segments,
+            confidences,
+            snippets,
+            counts,
+            lengths=groups.lengths,
+            **config.linpro.model_dump(),
+        )
+        labels, residual, relaxed = solved.labels, solved.residual.sum(), solved.relaxed.sum()
+    else:
         labels = _combine(segments, confidences, counts, groups, config.instances.combine)
-        labels = share_between_classes(labels, groups.video, exclusive)
-        nothing = labels.new_zeros(())
-        return MadeLabels(labels, counts.sum(), nothing, nothing, None)
-    solved = gx.linpro_labels(
-        segments,
-        confidences,
-        snippets,
-        counts,
-        lengths=groups.lengths,
-        **config.linpro.model_dump(),
-    )
-    labels = share_between_classes(solved.labels, groups.video, exclusive)
-    return MadeLabels(labels, counts.sum(), solved.residual.sum(), solved.relaxed.sum(), solved)
+        residual = relaxed = labels.new_zeros(())
+    labels = share_between_classes(labels, groups.video, config.instances.exclusive)
+    return MadeLabels(labels, counts.sum(), residual, relaxed, solved)
 
 
 def share_between_classes(labels: torch.Tensor, video: torch.Tensor, power: float) -> torch.Tensor:
