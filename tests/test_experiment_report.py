@@ -274,6 +274,7 @@ def test_an_arm_that_is_a_phase_of_another_one():
     [
         ({"of": "labels"}, "give both"),
         ({"of": "labels", "phase": "x", "arguments": "--control"}, "has no arguments"),
+        ({"of": "labels", "phase": "x", "data": "a"}, "has no data"),
         ({"of": "nobody", "phase": "x"}, "'nobody' is no arm that has runs"),
         ({"of": "early", "phase": "x"}, "'early' is no arm that has runs"),
     ],

@@ -73,8 +73,9 @@ class Arm(Section):
     def _runs_or_phase(self) -> Self:
         if (self.of is None) != (self.phase is None):
             raise ValueError("give both, of (an arm) and phase (of its runs), or neither")
-        if self.of is not None and (self.arguments or self.on):
-            raise ValueError("an arm that is a phase of another one has no arguments")
+        runs = sorted(self.model_fields_set - {"of", "phase", "against", "description"})
+        if self.of is not None and runs:
+            raise ValueError(f"an arm that is a phase of another one has no {', '.join(runs)}")
         return self
 
 
