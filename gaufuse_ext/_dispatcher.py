@@ -13,7 +13,8 @@ import threading
 import torch
 from torch.autograd import forward_ad
 
-_TENSORS = (torch.Tensor, torch.nn.Parameter)  # not their subclasses, which may have own ways
+_TENSORS = {torch.Tensor, torch.nn.Parameter}  # not their subclasses, which may have own ways
+_SETTINGS = {int, float, bool, type(None)}  # nearly all arguments, known without isinstance
 
 
 def _state() -> int:
@@ -77,9 +78,10 @@ def is_needed(arguments: tuple[object, ...]) -> bool:
     if not _STATES or torch.compiler.is_compiling() or _state() not in _STATES or _in_use():
         return True
     for argument in arguments:
-        if not isinstance(argument, torch.Tensor):
+        kind = type(argument)
+        if kind in _SETTINGS or not isinstance(argument, torch.Tensor):
             continue
-        if type(argument) not in _TENSORS or _keys(argument) not in _KEYS:
+        if kind not in _TENSORS or _keys(argument) not in _KEYS:
             return True
         if argument.requires_grad and torch.is_grad_enabled():
             return True

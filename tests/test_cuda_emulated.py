@@ -481,7 +481,7 @@ def wild_groups(dtype: torch.dtype, capacity: int) -> Groups:
 def test_groups_too_large_are_refused_alike(emulation, name):
     zeros = {"address": None, "int": 0, "float": 0.0, "bool": False}
     kinds = {key: kind for key, kind in _native.signatures[name].items() if key != "return"}
-    arguments = {key: zeros[kind] for key, kind in kinds.items()}
+    arguments = {key: zeros[kind.partition(" ")[0]] for key, kind in kinds.items()}
     arguments |= {"groups": 1, "capacity": 2**30 + 1, "threads": 1}
     message = "^a group must have at most 1073741824 segments, got 1073741825$"
     for native, cuda in ((_native, False), (emulation.native, True)):

@@ -70,9 +70,24 @@ bool read_field(const char* function, const Argument& argument, PyObject* value,
   return true;
 }
 
+// Of what lies at an address: Python passes no more than a number, so a module that expects other
+// items there must not load (`interface`). Signatures are those of float scalars.
+template <typename Item>
+constexpr const char* address_kind() {
+  if (std::is_same_v<Item, float>) return "address of scalars";
+  if (std::is_same_v<Item, double>) return "address of double";
+  if (std::is_same_v<Item, int64_t>) return "address of int64";
+  return sizeof(Item) == 1 ? "address of bytes" : "address of int32";
+}
+template <>
+constexpr const char* address_kind<void>() {
+  return "address";
+}
+
 template <typename Field>
 constexpr const char* kind_of() {
-  if (std::is_pointer_v<Field>) return "address";
+  if constexpr (std::is_pointer_v<Field>)
+    return address_kind<std::remove_cv_t<std::remove_pointer_t<Field>>>();
   if (std::is_same_v<Field, double>) return "float";
   return std::is_same_v<Field, bool> ? "bool" : "int";
 }

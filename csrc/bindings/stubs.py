@@ -76,8 +76,10 @@ def make_interface(native: ModuleType) -> str:
 def _function(native: ModuleType, name: str) -> str:
     kinds = dict(native.signatures[name])
     result = kinds.pop("return")
-    types = {argument: kind.replace("address", "Address") for argument, kind in kinds.items()}
-    lines = [f"    {argument}: {kind},\n" for argument, kind in types.items()]
+    lines = [
+        f"    {argument}: {'Address' if kind.startswith('address') else kind},\n"
+        for argument, kind in kinds.items()
+    ]
     return f"def {name}(\n    *,\n{''.join(lines)}) -> {result}: ...\n"
 
 

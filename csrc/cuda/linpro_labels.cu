@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(32)
   const int64_t step = gridDim.x;
   for (int64_t first = blockIdx.x; first < params.groups; first += 32 * step) {
     const int64_t own = first + threadIdx.x * step;
-    const bool waits = own < params.groups && (is_first || params.status[own] == left_over);
+    const bool waits = own < params.groups && (is_first || params.status(own) == left_over);
     for (unsigned left = __ballot_sync(kFullWarp, waits); left != 0u; left &= left - 1u) {
       LinproGroup<T, WarpLanes> group{params, first + (__ffs(static_cast<int>(left)) - 1) * step,
                                       WarpLanes()};
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(32)
       __syncwarp();
       group.unsolved = true;
       if (is_last) group.write();
-      if (!is_last && threadIdx.x == 0) params.status[group.group] = left_over;
+      if (!is_last && threadIdx.x == 0) params.status(group.group) = left_over;
     }
   }
 }

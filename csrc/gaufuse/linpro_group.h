@@ -126,11 +126,11 @@ struct LinproGroup {
   GAUFUSE_HD void write() {
     if (unsolved) fill(0, params.num_snippets, 0.0);
     if (lanes.rank() != 0) return;
-    params.objective[group] = static_cast<T>(objective);
-    params.residual[group] = static_cast<T>(residual);
-    params.gap[group] = gap;
-    params.pivots[group] = pivots;
-    params.status[group] = static_cast<int64_t>(unsolved  ? LinproStatus::unsolved
+    params.objective(group) = objective;
+    params.residual(group) = residual;
+    params.gap(group) = gap;
+    params.pivots(group) = pivots;
+    params.status(group) = static_cast<int64_t>(unsolved  ? LinproStatus::unsolved
                                                 : relaxed ? LinproStatus::relaxed
                                                 : covered ? LinproStatus::optimal
                                                           : LinproStatus::empty);

@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "gaufuse/fields.h"
+#include "gaufuse/host_device.h"
 #include "gaufuse/interval_membership.h"
 #include "gaufuse/status.h"
 
@@ -59,11 +60,9 @@ struct LinproLabelsParams {
   const int64_t* counts;   // (groups,) or null
   const int64_t* lengths;  // (groups,) or null
   T* labels;               // (groups, num_snippets)
-  T* objective;            // (groups,)
-  T* residual;             // (groups,)
-  double* gap;             // (groups,) relative, the largest of the group's components
-  int64_t* pivots;         // (groups,)
-  int64_t* status;         // (groups,) LinproStatus
+  double* figures;         // (3, groups): objective; residual; gap, relative, the largest of the
+                           // group's components
+  int64_t* numbers;        // (2, groups): pivots; LinproStatus
   char* workspace;         // CUDA only: (workers, worker_bytes), see linpro_arenas.h
   int64_t workers;
   int64_t worker_bytes;
@@ -73,9 +72,14 @@ struct LinproLabelsParams {
   double margin;
   double margin_power;
   LinproTerms terms;
-  GAUFUSE_FIELDS(segments, scores, weights, counts, lengths, labels, objective, residual, gap,
-                 pivots, status, workspace, workers, worker_bytes, groups, capacity, num_snippets,
-                 margin, margin_power, terms)
+  GAUFUSE_FIELDS(segments, scores, weights, counts, lengths, labels, figures, numbers, workspace,
+                 workers, worker_bytes, groups, capacity, num_snippets, margin, margin_power, terms)
+
+  GAUFUSE_HD double& objective(int64_t group) const { return figures[group]; }
+  GAUFUSE_HD double& residual(int64_t group) const { return figures[groups + group]; }
+  GAUFUSE_HD double& gap(int64_t group) const { return figures[2 * groups + group]; }
+  GAUFUSE_HD int64_t& pivots(int64_t group) const { return numbers[group]; }
+  GAUFUSE_HD int64_t& status(int64_t group) const { return numbers[groups + group]; }
 };
 
 // Memory that linpro_labels_cuda needs beside shared memory: `workers` warps, each with its own.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -108,13 +109,37 @@ class LinproLabels:
     """Labels of G groups; without the G axis (and one status) for unbatched input."""
 
     labels: torch.Tensor  # (G, T) in [0, 1], zero outside of instances and rings
-    objective: torch.Tensor  # (G,)
-    residual: torch.Tensor  # (G,) sum over instances of |M x - q|
-    gap: torch.Tensor  # (G,) between objective and dual bound, relative; NaN where HiGHS solved
-    pivots: torch.Tensor  # (G,) int64, simplex pivots of the native solver
-    codes: torch.Tensor  # (G,) int64, statuses as numbers: reading `status` waits for the device
+    _figures: torch.Tensor = field(repr=False)  # (3, G) float64
+    _numbers: torch.Tensor = field(repr=False)  # (2, G) int64
     _instances: _Instances = field(repr=False)
     _rows: str = field(repr=False)
+
+    @property
+    @works_in_forked_child
+    def objective(self) -> torch.Tensor:
+        """(G,) in the dtype of the labels."""
+        return self._figures[0].to(self.labels.dtype)
+
+    @property
+    @works_in_forked_child
+    def residual(self) -> torch.Tensor:
+        """(G,) sum over instances of ``|M x - q|``, in the dtype of the labels."""
+        return self._figures[1].to(self.labels.dtype)
+
+    @property
+    def gap(self) -> torch.Tensor:
+        """(G,) float64: between objective and dual bound, relative; NaN where HiGHS solved."""
+        return self._figures[2]
+
+    @property
+    def pivots(self) -> torch.Tensor:
+        """(G,) int64, simplex pivots of the native solver."""
+        return self._numbers[0]
+
+    @property
+    def codes(self) -> torch.Tensor:
+        """(G,) int64, statuses as numbers: reading `status` waits for the device."""
+        return self._numbers[1]
 
     @property
     @works_in_forked_child
@@ -249,34 +274,88 @@ def linpro_labels(
     """
     segments, scores, counts = scored_groups(segments, scores, counts)
     num_snippets = _checks.check_integer("num_snippets", num_snippets, 0)
-    _checks.check_choice("formulation", formulation, FORMULATIONS)
-    _checks.check_choice("rows", rows, ROWS)
-    _checks.check_choice("constraint", constraint, CONSTRAINTS)
-    _checks.check_choice("prices", prices, PRICES)
     _checks.check_choice("backend", backend, BACKENDS)
-    terms = LinproTerms(
-        confidence=_checks.check_price("confidence_weight", confidence_weight),
-        uniformity=_checks.check_price("uniformity_weight", uniformity_weight),
-        anchor=_checks.check_price("anchor_weight", anchor_weight),
-        variation=_checks.check_price("variation_weight", variation_weight),
-        sparsity=_checks.check_price("sparsity_weight", sparsity_weight),
-        per_snippet=prices == "snippet",
-        hard=constraint == "hard",
-        rows=rows,
-        all_instances=False,
+    terms = _find_terms(
+        formulation,
+        rows,
+        constraint,
+        prices,
+        confidence_weight,
+        uniformity_weight,
+        anchor_weight,
+        variation_weight,
+        sparsity_weight,
     )
-    if formulation == "released":
-        terms = RELEASED
     if lengths is not None:
         groups = group_sizes(scores.shape)[0]
         lengths = _checks.check_counts("lengths", lengths, groups, scores.device)
     segments, scores = segments.detach(), scores.detach()
     weights = _find_weights(weights, weight_temperature, scores, counts)
     instances = _Instances(segments, scores, weights, counts, lengths)
-    labels, objective, residual, gap, pivots, codes = _solve(
-        instances, num_snippets, terms, backend
+    labels, figures, numbers = _solve(instances, num_snippets, terms, backend)
+    return LinproLabels(labels, figures, numbers, instances, terms.rows)
+
+
+def _solve(
+    instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
+) -> tuple[torch.Tensor, ...]:
+    """Labels (G, T), figures (3, G) and numbers (2, G), as LinproLabels has them."""
+    return _operation(
+        *instances,
+        num_snippets,
+        terms.confidence,
+        terms.uniformity,
+        terms.anchor,
+        terms.variation,
+        terms.sparsity,
+        terms.per_snippet,
+        terms.hard,
+        MODES.index(terms.rows),
+        terms.all_instances,
+        BACKENDS.index(backend),
     )
-    return LinproLabels(labels, objective, residual, gap, pivots, codes, instances, terms.rows)
+
+
+def _check_terms(
+    formulation: str,
+    rows: str,
+    constraint: str,
+    prices: str,
+    confidence: float,
+    uniformity: float,
+    anchor: float,
+    variation: float,
+    sparsity: float,
+) -> LinproTerms:
+    _checks.check_choice("formulation", formulation, FORMULATIONS)
+    _checks.check_choice("rows", rows, ROWS)
+    _checks.check_choice("constraint", constraint, CONSTRAINTS)
+    _checks.check_choice("prices", prices, PRICES)
+    terms = LinproTerms(
+        confidence=_checks.check_price("confidence_weight", confidence),
+        uniformity=_checks.check_price("uniformity_weight", uniformity),
+        anchor=_checks.check_price("anchor_weight", anchor),
+        variation=_checks.check_price("variation_weight", variation),
+        sparsity=_checks.check_price("sparsity_weight", sparsity),
+        per_snippet=prices == "snippet",
+        hard=constraint == "hard",
+        rows=rows,
+        all_instances=False,
+    )
+    return RELEASED if formulation == "released" else terms
+
+
+_known_terms = functools.lru_cache(maxsize=32)(_check_terms)
+
+
+def _find_terms(*settings: Any) -> LinproTerms:
+    """The same from call to call in a training run, so they are checked once."""
+    if torch.compiler.is_compiling():
+        return _check_terms(*settings)
+    try:
+        return _known_terms(*settings)
+    except TypeError:  # what cannot be a key is not a number either
+        return _check_terms(*settings)
 
 
 def _find_weights(
@@ -306,35 +385,16 @@ def _find_weights(
     return relative.nan_to_num(0.0)  # of groups without instances
 
 
-def _solve(
-    instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
-) -> tuple[torch.Tensor, ...]:
-    """Labels, objective, residual, gap, pivots and codes."""
-    return _operation(
-        *instances,
-        num_snippets,
-        terms.confidence,
-        terms.uniformity,
-        terms.anchor,
-        terms.variation,
-        terms.sparsity,
-        terms.per_snippet,
-        terms.hard,
-        MODES.index(terms.rows),
-        terms.all_instances,
-        BACKENDS.index(backend),
-    )
-
-
 def _solve_by_highs(
     groups: list[int],
     terms: LinproTerms,
     instances: _Instances,
-    found: list[torch.Tensor],
-    codes: torch.Tensor,
+    labels: torch.Tensor,
+    figures: torch.Tensor,
+    numbers: torch.Tensor,
 ) -> None:
-    """Solves groups of a batch and writes their part of what was found: one copy down, one up."""
-    labels, objective, residual, gap, pivots = found
+    """Solves groups of a batch and writes their labels (G, T), figures (3, G) and numbers (2, G):
+    one copy down, one up."""
     num_snippets = labels.shape[1]
     given = instances.on_host(groups)
 
@@ -347,86 +407,20 @@ def _solve_by_highs(
         length = given.length(row, num_snippets)
         return solve_group(*arguments, length, terms, highs.solve)
 
-    rows = np.zeros((len(groups), num_snippets + 3))
+    rows = np.zeros((len(groups), num_snippets + 5))
     threads = min(kernel_threads(), len(groups))
     solutions = highs.map_on_own_threads(solve, range(len(groups)), threads)
     for row, solution in zip(rows, solutions, strict=True):
         row[: len(solution.labels)] = solution.labels
         status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
         status = LinproStatus.RELAXED if solution.relaxed else status
-        row[num_snippets:] = solution.objective, solution.residual, _STATUSES.index(status)
+        code = _STATUSES.index(status)
+        row[num_snippets:] = solution.objective, solution.residual, np.nan, 0, code
     table = torch.from_numpy(rows).to(labels.device)
     index = torch.tensor(groups, device=labels.device)
     labels[index] = table[:, :num_snippets].to(labels)
-    objective[index] = table[:, num_snippets].to(objective)
-    residual[index] = table[:, num_snippets + 1].to(residual)
-    codes[index] = table[:, num_snippets + 2].to(codes)
-    gap[index] = torch.nan
-    pivots[index] = 0
-
-
-def _solve_natively(
-    instances: _Instances, num_snippets: int, terms: LinproTerms
-) -> list[torch.Tensor]:
-    """Labels, objective, residual, gap, pivots and codes; checks the values on the CPU."""
-    segments, scores, weights, counts, lengths = instances
-    if weights is not None and weights.dtype != scores.dtype:
-        if scores.is_cuda:
-            weights = weights.to(scores)
-        else:  # as accurate as they are
-            segments, scores, weights = segments.double(), scores.double(), weights.double()
-    segments, scores = segments.contiguous(), scores.contiguous()
-    if weights is not None:
-        weights = weights.contiguous()
-    groups, capacity = group_sizes(scores.shape)
-    labels = scores.new_empty(*scores.shape[:-1], num_snippets)
-    objective = scores.new_empty(scores.shape[:-1])
-    residual, gap = torch.empty_like(objective), torch.empty_like(objective, dtype=torch.float64)
-    pivots = torch.empty_like(objective, dtype=torch.int64)
-    codes = torch.empty_like(pivots)
-    rows = MODES.index(terms.rows)
-    workspace, workers, worker_bytes = None, 0, 0
-    if scores.is_cuda:
-        workers, worker_bytes = _native.plan_linpro_workspace(
-            groups=groups,
-            capacity=capacity,
-            rows=rows,
-            with_variation=terms.variation > 0.0,
-        )
-        workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
-    call_native(
-        _native.linpro_labels,
-        scores,
-        segments=segments,
-        scores=scores,
-        weights=weights,
-        counts=counts,
-        lengths=lengths,
-        labels=labels,
-        objective=objective,
-        residual=residual,
-        gap=gap,
-        pivots=pivots,
-        status=codes,
-        workspace=workspace,
-        workers=workers,
-        worker_bytes=worker_bytes,
-        groups=groups,
-        capacity=capacity,
-        num_snippets=num_snippets,
-        margin=MARGIN,
-        margin_power=MARGIN_POWER,
-        confidence=terms.confidence,
-        uniformity=terms.uniformity,
-        anchor=terms.anchor,
-        variation=terms.variation,
-        sparsity=terms.sparsity,
-        per_snippet=terms.per_snippet,
-        hard=terms.hard,
-        rows=rows,
-        all_instances=terms.all_instances,
-    )
-    return [labels, objective, residual, gap, pivots, codes]
+    figures[:, index] = table[:, num_snippets : num_snippets + 3].T
+    numbers[:, index] = table[:, num_snippets + 3 :].T.to(numbers)
 
 
 def _implementation(
@@ -447,38 +441,106 @@ def _implementation(
     all_instances: bool,
     backend: int,
 ) -> tuple[torch.Tensor, ...]:
-    """HiGHS is in here, too: which groups are left to it only their values say, and under
+    """Labels, figures (objective, residual, gap) and numbers (pivots, codes); values are checked on
+    the CPU.
+
+    HiGHS is in here, too: which groups are left to it only their values say, and under
     torch.compile nothing outside of an operation may look at values."""
-    terms = LinproTerms(
-        confidence,
-        uniformity,
-        anchor,
-        variation,
-        sparsity,
-        per_snippet,
-        hard,
-        MODES[rows],
-        all_instances,
+    given = _Instances(segments, scores, weights, counts, lengths)
+    if weights is not None:
+        if weights.dtype != scores.dtype:
+            if scores.is_cuda:
+                weights = weights.to(scores)
+            else:  # as accurate as they are
+                segments, scores, weights = segments.double(), scores.double(), weights.double()
+        weights = weights.contiguous()
+    segments, scores = segments.contiguous(), scores.contiguous()
+    groups, capacity = group_sizes(scores.shape)
+    labels = scores.new_empty(*scores.shape[:-1], num_snippets)
+    # Few tensors: on one short video each costs as much as a tenth of the solving.
+    figures = scores.new_empty(3, *scores.shape[:-1], dtype=torch.float64)
+    numbers = scores.new_empty(2, *scores.shape[:-1], dtype=torch.int64)
+    workspace, workers, worker_bytes = None, 0, 0
+    if scores.is_cuda:
+        workers, worker_bytes = _native.plan_linpro_workspace(
+            groups=groups, capacity=capacity, rows=rows, with_variation=variation > 0.0
+        )
+        workspace = scores.new_empty((workers * worker_bytes // 4,), dtype=torch.int32)
+    call_native(
+        _native.linpro_labels,
+        scores,
+        segments=segments,
+        scores=scores,
+        weights=weights,
+        counts=counts,
+        lengths=lengths,
+        labels=labels,
+        figures=figures,
+        numbers=numbers,
+        workspace=workspace,
+        workers=workers,
+        worker_bytes=worker_bytes,
+        groups=groups,
+        capacity=capacity,
+        num_snippets=num_snippets,
+        margin=MARGIN,
+        margin_power=MARGIN_POWER,
+        confidence=confidence,
+        uniformity=uniformity,
+        anchor=anchor,
+        variation=variation,
+        sparsity=sparsity,
+        per_snippet=per_snippet,
+        hard=hard,
+        rows=rows,
+        all_instances=all_instances,
     )
-    instances = _Instances(segments, scores, weights, counts, lengths)
-    *found, codes = _solve_natively(instances, num_snippets, terms)
-    left: list[int] = []
+    left = _left_to_highs(numbers, backend, waits=not scores.is_cuda)
+    if left:
+        terms = LinproTerms(
+            confidence,
+            uniformity,
+            anchor,
+            variation,
+            sparsity,
+            per_snippet,
+            hard,
+            MODES[rows],
+            all_instances,
+        )
+        found = (labels, figures, numbers)
+        if scores.dim() == 1:
+            found = (labels.unsqueeze(0), figures.unsqueeze(1), numbers.unsqueeze(1))
+        _solve_by_highs(left, terms, given.as_batch(), *found)
+    if labels.dtype != given.scores.dtype:
+        labels = labels.to(given.scores.dtype)
+    return labels, figures, numbers
+
+
+def _left_to_highs(numbers: torch.Tensor, backend: int, waits: bool) -> list[int]:
+    """The groups that HiGHS must solve, of numbers (2, G) or (2,).
+
+    Args:
+        waits: whether reading them costs nothing.
+
+    Raises:
+        RuntimeError: there are some, and the native backend was asked for.
+    """
     if BACKENDS[backend] == "highs":
-        left = list(range(codes.numel()))
-    elif BACKENDS[backend] == "auto" or not scores.is_cuda:  # on CUDA "native" must not wait
-        left = [group for group, code in enumerate(codes.reshape(-1).tolist()) if code == _UNSOLVED]
-    if BACKENDS[backend] == "native" and left:
+        return list(range(numbers[1].numel()))
+    if BACKENDS[backend] == "native" and not waits:
+        return []
+    codes = numbers.tolist()[1]
+    codes = codes if numbers.dim() == 2 else [codes]
+    if _UNSOLVED not in codes:
+        return []
+    left = [group for group, code in enumerate(codes) if code == _UNSOLVED]
+    if BACKENDS[backend] == "native":
         raise RuntimeError(
             f"the native backend cannot solve group {left[0]} (too large, or not proved "
             'optimal); backend="auto" hands such groups to HiGHS'
         )
-    if left:
-        batch = [x if scores.dim() == 2 else x.unsqueeze(0) for x in (*found, codes)]
-        _solve_by_highs(left, terms, instances.as_batch(), batch[:-1], batch[-1])
-    labels, objective, residual, gap, pivots = found
-    if segments.dtype != torch.float64:
-        labels, objective, residual = (x.to(segments.dtype) for x in (labels, objective, residual))
-    return labels, objective, residual, gap, pivots, codes
+    return left
 
 
 def _fake(
@@ -493,9 +555,8 @@ def _fake(
     groups = scores.shape[:-1]
     return (
         scores.new_empty(*groups, num_snippets),
-        *(scores.new_empty(groups) for _ in range(2)),
-        scores.new_empty(groups, dtype=torch.float64),
-        *(scores.new_empty(groups, dtype=torch.int64) for _ in range(2)),
+        scores.new_empty(3, *groups, dtype=torch.float64),
+        scores.new_empty(2, *groups, dtype=torch.int64),
     )
 
 
@@ -503,7 +564,7 @@ _operation = define_operation(
     "linpro_labels(Tensor segments, Tensor scores, Tensor? weights, Tensor? counts, "
     "Tensor? lengths, SymInt num_snippets, float confidence, float uniformity, float anchor, "
     "float variation, float sparsity, bool per_snippet, bool hard, int rows, bool all_instances, "
-    "int backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "int backend) -> (Tensor, Tensor, Tensor)",
     _implementation,
     _fake,
 )

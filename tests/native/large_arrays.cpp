@@ -94,9 +94,8 @@ void check_proposals_and_labels() {
   LongArray<float> segments(0, 2 * kGroups);
   LongArray<float> scores(0, kGroups);
   LongArray<float> weights(0, kGroups);
-  LongArray<float> costs(0, 2 * kGroups);
-  LongArray<double> gap(0, kGroups);
-  LongArray<int64_t> whole(0, 2 * kGroups);
+  LongArray<double> figures(0, 3 * kGroups);
+  LongArray<int64_t> numbers(0, 2 * kGroups);
   lengths[kLast] = kCapacity;
   cas[kShared + 1000] = 1.0f;
   const double threshold = 0.5;
@@ -124,11 +123,8 @@ void check_proposals_and_labels() {
   params.counts = counts.data();
   params.lengths = lengths.data();
   params.labels = labels.data();
-  params.objective = costs.data();
-  params.residual = costs.data() + kGroups;
-  params.gap = gap.data();
-  params.pivots = whole.data();
-  params.status = whole.data() + kGroups;
+  params.figures = figures.data();
+  params.numbers = numbers.data();
   params.groups = kGroups;
   params.capacity = 1;
   params.num_snippets = kCapacity;

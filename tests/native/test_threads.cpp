@@ -180,11 +180,8 @@ std::vector<Operation> operations(const Input<T>& input) {
     params.lengths = input.lengths.data();
     params.num_snippets = kSnippets;
     params.labels = output.array<T>(kGroups * kSnippets);
-    params.objective = output.array<T>(kGroups);
-    params.residual = output.array<T>(kGroups);
-    params.gap = output.array<double>(kGroups);
-    params.pivots = output.array<int64_t>(kGroups);
-    params.status = output.array<int64_t>(kGroups);
+    params.figures = output.array<double>(3 * kGroups);
+    params.numbers = output.array<int64_t>(2 * kGroups);
     params.margin = 0.0785;
     params.margin_power = 0.9;
     params.terms = LinproTerms{0.08, 0.04, 1.0, 0.0, 1e-3, true, false, Membership::mean, false};

@@ -108,11 +108,11 @@ void check_optimal(Bytes& bytes, const Program& program, const std::vector<doubl
 template <typename T>
 void check_group(Bytes& bytes, const LinproLabelsParams<T>& params, int64_t g, bool tame) {
   const T* labels = params.labels + g * params.num_snippets;
-  const auto status = static_cast<LinproStatus>(params.status[g]);
+  const auto status = static_cast<LinproStatus>(params.status(g));
   CHECK(status == LinproStatus::empty || status == LinproStatus::optimal ||
         status == LinproStatus::unsolved || status == LinproStatus::relaxed);
   const Program program = program_of(params, g);
-  CHECK(params.pivots[g] >= 0);
+  CHECK(params.pivots(g) >= 0);
   for (int64_t t = 0; t < params.num_snippets; ++t) {
     CHECK(labels[t] >= T(0) && labels[t] <= T(1));
     bool carried = false;
@@ -122,16 +122,16 @@ void check_group(Bytes& bytes, const LinproLabelsParams<T>& params, int64_t g, b
     CHECK(status != LinproStatus::unsolved || labels[t] == T(0));
   }
   if (status == LinproStatus::unsolved) return;
-  CHECK(params.gap[g] >= 0.0 && params.gap[g] <= kLinproGap);
-  CHECK(!std::isnan(params.objective[g]) && !std::isnan(params.residual[g]));
+  CHECK(params.gap(g) >= 0.0 && params.gap(g) <= kLinproGap);
+  CHECK(!std::isnan(params.objective(g)) && !std::isnan(params.residual(g)));
   if (!tame || program.size == 0) return;
   const std::vector<double> x(labels, labels + program.size);
   // Labels of float carry the rounding of float.
   const double exact = sizeof(T) == 8 ? 1e-8 : 1e-4;
   const double objective = program.objective(x);
   const double residual = program.residual(x);
-  CHECK_NEAR(params.objective[g], objective, exact * (1.0 + std::fabs(objective)));
-  CHECK_NEAR(params.residual[g], residual, exact * (1.0 + residual));
+  CHECK_NEAR(params.objective(g), objective, exact * (1.0 + std::fabs(objective)));
+  CHECK_NEAR(params.residual(g), residual, exact * (1.0 + residual));
   if (program.terms.hard) CHECK(status == LinproStatus::relaxed || residual <= 1e-5);
   // Where constraints are relaxed none counts less than 1e-6 of the heaviest: with equal weights
   // the residual is the one that is least.
@@ -191,20 +191,14 @@ void run(Bytes& bytes) {
       valid &= !weighted || (weights[at] >= T(0) && static_cast<double>(weights[at]) <= 1e100);
     }
   Array<T> labels = make_array<T>(bytes, params.groups * params.num_snippets);
-  Array<T> objective = make_array<T>(bytes, params.groups);
-  Array<T> residual = make_array<T>(bytes, params.groups);
-  Array<double> gap = make_array<double>(bytes, params.groups);
-  Array<int64_t> pivots = make_array<int64_t>(bytes, params.groups);
-  Array<int64_t> status = make_array<int64_t>(bytes, params.groups);
+  Array<double> figures = make_array<double>(bytes, 3 * params.groups);
+  Array<int64_t> numbers = make_array<int64_t>(bytes, 2 * params.groups);
   params.segments = segments.data();
   params.scores = scores.data();
   params.weights = weighted ? weights.data() : nullptr;
   params.labels = labels.data();
-  params.objective = objective.data();
-  params.residual = residual.data();
-  params.gap = gap.data();
-  params.pivots = pivots.data();
-  params.status = status.data();
+  params.figures = figures.data();
+  params.numbers = numbers.data();
   if (!accepted(linpro_labels_cpu(params, 1), valid)) return;
   for (int64_t g = 0; g < params.groups; ++g) check_group(bytes, params, g, tame);
 }
