@@ -267,6 +267,10 @@ def test_an_arm_that_is_a_phase_of_another_one():
     early = [r for r in summary_json(summary)["results"] if r["arm"] == "early"]
     assert [r["runs"] for r in early] == [0, 0]
     assert early[0]["map"] == []
+    # Whoever wants the phase alone needs the runs that have it.
+    for only in (["early"], ["a/early/*", "b/early/*"]):
+        assert {cell.arm for cell in cells_of(experiment, only)} == {"labels"}
+        assert summarise(experiment, records, only=only).results["a", "early"].values
 
 
 @pytest.mark.parametrize(

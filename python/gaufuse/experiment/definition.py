@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -175,7 +175,7 @@ def cells_of(experiment: Experiment, only: Sequence[str] = ()) -> list[Cell]:
         for arm, settings in experiment.arms.items()
         if settings.of is None and any(fnmatchcase(name, pattern) for pattern in settings.data)
         for cell in _cells(experiment, name, data, arm)
-        if _is_wanted(cell, only)
+        if _is_wanted(cell, experiment, only)
     ]
     seeds = {seed: i for i, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
     return sorted(cells, key=lambda cell: seeds[cell.seed])
@@ -229,6 +229,9 @@ def _data_seeds(data: DataSet, seed: int) -> Sequence[int | None]:
     return [seed] if data.data_seeds == "seed" else data.data_seeds
 
 
-def _is_wanted(cell: Cell, only: Sequence[str]) -> bool:
-    names = (cell.name, cell.data, cell.arm)
+def _is_wanted(cell: Cell, experiment: Experiment, only: Sequence[str]) -> bool:
+    """Also where an arm is wanted that is a phase of the cell's."""
+    arms = [name for name, arm in experiment.arms.items() if cell.arm in (name, arm.of)]
+    own = [replace(cell, arm=arm) for arm in arms]
+    names = [cell.data, *arms, *(cell.name for cell in own)]
     return not only or any(fnmatchcase(name, pattern) for name in names for pattern in only)
