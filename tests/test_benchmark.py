@@ -16,7 +16,7 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse.benchmark import inputs, torch_versions
-from gaufuse.benchmark.operations import THRESHOLDS, GpuTarget, operations
+from gaufuse.benchmark.operations import NAMES, THRESHOLDS, GpuTarget, operations
 from gaufuse.benchmark.runner import add_target, scaling
 from gaufuse.benchmark.show import tables
 from gaufuse.benchmark.timing import CpuTimer
@@ -90,7 +90,7 @@ def test_script(tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks folder is not there")
-@pytest.mark.parametrize("operation", [operation.name for operation in operations(NO_LOOPS)])
+@pytest.mark.parametrize("operation", NAMES)
 def test_script_on_cuda(operation, tmp_path):
     path = tmp_path / "kernels.json"
     run_script("--quick", "--only", operation, "--device", "cuda", "--json", path)
@@ -108,6 +108,14 @@ def test_command(bench, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert bench(*arguments, "--plot", plot) == 0
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_operations_names_are_known_without_what_they_are_compared_with():
+    assert [operation.name for operation in operations(NO_LOOPS)] == list(NAMES)
+    # Of any command: half a second of imports, which only `gaufuse bench` is to take.
+    code = "import sys; from gaufuse.cli.main import build_parser; build_parser(); "
+    code += "assert not {'scipy', 'torchvision', 'matplotlib', 'bokeh'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_bad_options(bench, tmp_path, capsys):

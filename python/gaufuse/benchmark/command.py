@@ -23,9 +23,12 @@ LINE_EVERY_SECONDS = 2.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """As a command's (`gaufuse.cli.command`)."""
-    names = [operation.name for operation in operations.operations(ScalarLoops(None))]
     parser.add_argument(
-        "--only", nargs="+", choices=names, metavar="OPERATION", help=f"some of {', '.join(names)}"
+        "--only",
+        nargs="+",
+        choices=operations.NAMES,
+        metavar="OPERATION",
+        help=f"some of {', '.join(operations.NAMES)}",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """What is measured: each operation, the sizes that it meets in use, the other ways to do it.
 
-A new operation is one more `Operation(...)` in `operations`.
+A new operation is one more `Operation(...)` in `operations`, and its name in `NAMES`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,21 @@ VOTING_THRESHOLD = 0.75
 # Proposals of one ActivityNet sequence; hardly any here has more. With room for the worst case,
 # 1,000, the output would be 27 times the activations, and nearly all padding.
 ROOM = 160
+
+# Of `operations`, in their order, for those who only list them: what each is compared with takes
+# half a second of imports (SciPy, torchvision).
+NAMES = (
+    "label_front_end",
+    "threshold_proposals",
+    "fuse_segments",
+    "nms",
+    "interval_membership",
+    "segment_iou",
+    "soft_nms",
+    "segment_voting",
+    "weighted_segments_fusion",
+    "linpro_labels",
+)
 
 
 @dataclass(frozen=True)
