@@ -1,4 +1,4 @@
-# make train | test | sanitize | fuzz | soak | evidence | lint | gpu-check; each does its own set-up.
+# make train | test | test-slow | sanitize | fuzz | soak | evidence | lint | gpu-check; each does its own set-up.
 # Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
 
 PYTHON ?= python3
@@ -8,11 +8,12 @@ STAMP = $(VENV)/.installed
 CXX_FILES = $(shell find csrc tests/cuda_emulation tests/native -name '*.[ch]*' -type f)
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test sanitize fuzz soak coverage coverage-core coverage-python evidence evidence-quick results lint format docs gpu-check clean
+.PHONY: help setup train test test-slow sanitize fuzz soak coverage coverage-core coverage-python evidence evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
-	@echo "make test       set up, run the tests"
+	@echo "make test       set up, run the tests, as many at a time as there are cores (at most 8)"
+	@echo "make test-slow  set up, run those that take half a minute or more, each for its reason"
 	@echo "make sanitize   tests of the native core without Python, under ASan, UBSan and TSan"
 	@echo "make fuzz       FUZZ_INPUTS inputs for each of its fuzzers, under ASan and UBSan"
 	@echo "make soak       two hours of training and operations, whose memory must not grow"
@@ -59,8 +60,14 @@ results: setup
 	$(BIN)/gaufuse experiment experiments/choice.toml --report \
 	  --records $(RECORDS)/choice.jsonl --write docs/choice.md
 
+# Every process of tests holds half a gigabyte: torch, and what compiles.
+WORKERS = --numprocesses auto --maxprocesses 8 --dist worksteal
+
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
+
+test-slow: setup
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 # The core alone: needs CMake 3.24, make and g++, or clang++ with libFuzzer, which is used where it is.
 CMAKE ?= cmake
@@ -97,7 +104,7 @@ COVERED ?=
 coverage-python: setup
 	$(if $(KEEP),,rm -f build/.coverage*)
 	mkdir -p build
-	$(BIN)/python -m coverage run -m pytest $(COVERED)
+	$(BIN)/python -m coverage run -m pytest $(WORKERS) $(COVERED)
 	$(BIN)/python -m coverage combine --keep
 	$(BIN)/python -m coverage report --skip-covered --include 'gaufuse_ext/*' --fail-under 95
 	$(BIN)/python -m coverage report --skip-covered --include 'python/gaufuse/*' --fail-under 90

@@ -238,13 +238,14 @@ def kill_commands(folder: Path, kills: int) -> dict[str, dict[str, int]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_commands_that_are_killed_leave_whole_outputs_or_none(tmp_path):
     left = kill_commands(tmp_path, 2)
     assert len(left) == 11
     assert all(sum(kinds.values()) == 2 for kinds in left.values()), left
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_commands_that_are_killed_twenty_times(tmp_path):
     left = kill_commands(tmp_path, 20)
     assert all(sum(kinds.values()) >= 5 for kinds in left.values()), left

@@ -13,7 +13,7 @@ import pytest
 
 from gaufuse.cli.main import main
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(("split", "linear"), [("split1", 39.5), ("split2", 26.7)])

@@ -22,7 +22,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_killed_at_any_moment_and_resumed_it_ends_the_same_to_the_bit(tmp_path, kills):
     data = tiny_dataset(tmp_path / "data")
     settings = [word for setting in SETTINGS for word in ("--set", setting)]

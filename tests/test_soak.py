@@ -87,7 +87,7 @@ def test_growth_fails_nothing_that_was_not_asked():
     assert Growth(-50.0, -1, -1).problems(20.0) == []
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("soak", ["training", "operations"])
 def test_a_minute_of_it(tmp_path, soak):
     """So short that memory may still settle: ten MiB a minute; a leaked tensor a call is more."""

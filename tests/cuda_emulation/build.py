@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,7 +24,8 @@ class CannotBuild(Exception):
 
 
 def build(folder: Path) -> Path:
-    """Compiles the emulated module, or finds it in `folder` as compiled before."""
+    """Compiles the emulated module, or finds it in `folder` as compiled before, or right now by
+    another process, which is waited for."""
     compiler = shutil.which("g++")
     if compiler is None:
         raise CannotBuild("no g++ on the PATH")
@@ -58,15 +60,22 @@ def build(folder: Path) -> Path:
     for file in sorted([*CSRC.rglob("*.[ch]*"), *FOLDER.glob("*.[ch]*"), Path(__file__)]):
         digest.update(file.read_bytes())
     target = folder / digest.hexdigest()[:16] / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if target.is_file():
-        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_file():
+            _compile(compiler, common, jobs, target)
+    return target
+
+
+def _compile(compiler: str, common: list[str], jobs: dict[Path, list[str]], target: Path) -> None:
+    folder = target.parents[1]
 
     def run(*command: object) -> None:
         done = subprocess.run([str(x) for x in command], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stderr}")
 
-    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("[0-9a-f]" * 16):
         shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -82,4 +91,3 @@ def build(folder: Path) -> Path:
         run(compiler, "-shared", *objects.values(), "-o", library)
         target.parent.mkdir(exist_ok=True)
         library.replace(target)
-    return target
