@@ -44,6 +44,14 @@ def pytest_report_header() -> str:
     return f"{data}; CUDA device: {'present' if _has_gpu() else 'absent: gpu tests are skipped'}"
 
 
+def pytest_configure() -> None:
+    """Of several processes of tests (pytest-xdist), each computes with its share of the threads."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = max(2, torch.get_num_threads() // workers)
+    if share < torch.get_num_threads():
+        torch.set_num_threads(share)
+
+
 def _has_gpu() -> bool:
     return bool(gx.build_info()["cuda_available"])
 

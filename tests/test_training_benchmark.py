@@ -65,6 +65,7 @@ def test_labels_are_measured():
     assert refresh["of_an_epoch"] == refresh["seconds"] / figures["epoch_seconds"]
 
 
+@pytest.mark.slow  # three processes that import torch, each to be measured
 def test_a_steps_memory_grows_in_proportion_to_the_snippets():
     rows = memory.measure_memory((4000, 8000, 16000), 64, CPU, ways=("step",))
     first, second = (row["bytes_a_snippet"] for row in rows[1:])

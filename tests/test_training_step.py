@@ -230,6 +230,7 @@ def test_bf16_is_close_to_float32_and_learns():
     assert half[-1] == pytest.approx(full[-1], rel=0.05)
 
 
+@pytest.mark.slow  # tracing sizes that may change takes half a minute, whatever the sizes are
 def test_compiled_steps_equal_eager_ones(monkeypatch):
     """Traced forward and backward without inductor's code, which takes minutes to compile."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
