@@ -73,7 +73,7 @@ void solve_group(const LinproLabelsParams<T>& params, int64_t group, Scratch& sc
   }
   const auto size = static_cast<int64_t>(scratch.instances.size());
   LinproInstance* instances = scratch.instances.data();
-  heap_sort(instances, size, [](const LinproInstance& a, const LinproInstance& b) {
+  std::sort(instances, instances + size, [](const LinproInstance& a, const LinproInstance& b) {
     return a.begin < b.begin || (a.begin == b.begin && a.number < b.number);
   });
   for (int64_t first = 0, last = 0; first < size && !sums.unsolved; first = last) {

@@ -26,8 +26,9 @@ struct WeightedMean {
   double mean;
 
   WeightedMean operator+(const WeightedMean& other) const {
+    if (!(other.weight > 0.0)) return *this;
+    if (!(weight > 0.0)) return other;
     const double sum = weight + other.weight;
-    if (!(sum > 0.0)) return WeightedMean{0.0, 0.0};
     return WeightedMean{sum, mean * (weight / sum) + other.mean * (other.weight / sum)};
   }
 };

@@ -150,20 +150,6 @@ struct PathLevels {
     for (int c = first; c < last; ++c)
       area[c + 1] = area[c] + sizes[c] * (tree.cuts.has(c) ? cut_level[c] : low[c]);
   }
-
-  // A cell at a knot goes into the piece above or below it.
-  void stand_beyond(int c, bool above) {
-    if (above) {
-      const Knot knot = knot_above(costs, c, high[c], place[c]);
-      high[c] = knot.at;
-      place[c] = knot.position;
-      left[c] = right[c];
-    } else {
-      low[c] = knot_below(costs, c, low[c], place[c]).at;
-      right[c] = left[c];
-    }
-    push[c] = -left[c];
-  }
 };
 
 }  // namespace gaufuse

@@ -15,10 +15,22 @@ struct PathCandidate {
   int cell;
   int leg;
 
-  bool operator<(const PathCandidate& other) const {  // of a heap whose first is the least
-    return at > other.at || (at == other.at && cell > other.cell);
-  }
+  // Of a heap whose first is the least.
+  bool operator<(const PathCandidate& other) const { return at > other.at; }
 };
+
+// Makes a heap of one but for its first.
+inline void settle_top(PathCandidate* heap, int size) {
+  const PathCandidate top = heap[0];
+  int at = 0;
+  for (int child = 1; child < size; child = 2 * at + 1) {
+    if (child + 1 < size) child += heap[child] < heap[child + 1];  // without a branch
+    if (!(top < heap[child])) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = top;
+}
 
 // What changes between neighbours on the way around.
 struct PathBreak {
@@ -59,7 +71,7 @@ struct PathPivots : PathLevels {
     tree.find_way(from, to);
 
     // How far arcs let the flow grow, then cells.
-    double most = own_room;
+    double most = is_cell ? INFINITY : own_room;
     int leaving_leg = -1;
     for (int l = 0; l + 1 < tree.leg_count; ++l) {
       const int step = tree.legs[l].step;
@@ -75,7 +87,9 @@ struct PathPivots : PathLevels {
     double rest = std::fabs(miss);
     int leaving_cell = -1;
     break_count = 0;
-    if (!grow_over_cells(sign, most, rest, leaving_leg, leaving_cell)) return false;
+    int size = 0;
+    if (is_cell && own_room < most) heap[size++] = PathCandidate{own_room, cell, -1};
+    if (!grow_over_cells(size, sign, most, rest, leaving_leg, leaving_cell)) return false;
     const bool leaves = leaving_leg >= 0;
 
     carry_around(sign, most);
@@ -99,8 +113,7 @@ struct PathPivots : PathLevels {
       other.in_tree = false;
       tree.remove_arc(step >> 1);
     } else if (is_cell) {
-      // On to its next piece.
-      stand_beyond(cell, miss > 0.0);
+      push[cell] = -left[cell];
     } else {
       arcs[arc].flow = miss > 0.0 ? arcs[arc].most : arcs[arc].least;
     }
@@ -116,9 +129,8 @@ struct PathPivots : PathLevels {
 
   // Lets the flow grow up to `most`: cells go from knot to knot while `rest`, what is still missed,
   // lasts. Where one stops it, `most` is the flow, and that cell stands between its knots.
-  bool grow_over_cells(double sign, double& most, double& rest, int& leaving_leg,
+  bool grow_over_cells(int size, double sign, double& most, double& rest, int& leaving_leg,
                        int& leaving_cell) {
-    int size = 0;
     for (int l = 0; l < tree.leg_count; ++l) {
       const PathLeg& leg = tree.legs[l];
       const bool forward = leg.from < leg.to;
@@ -130,10 +142,10 @@ struct PathPivots : PathLevels {
     }
     std::make_heap(heap, heap + size);
     while (size > 0) {
-      std::pop_heap(heap, heap + size--);
-      const PathCandidate next = heap[size];
+      const PathCandidate next = heap[0];
       const int c = next.cell;
-      const bool forward = tree.legs[next.leg].from < tree.legs[next.leg].to;
+      const bool enters = next.leg < 0;
+      const bool forward = !enters && tree.legs[next.leg].from < tree.legs[next.leg].to;
       const bool falls = (sign > 0.0) == forward;
       const Knot knot =
           falls ? knot_below(costs, c, low[c], place[c]) : knot_above(costs, c, high[c], place[c]);
@@ -141,7 +153,7 @@ struct PathPivots : PathLevels {
       if (!(way < rest - tolerance)) {
         most = next.at;
         leaving_leg = next.leg;
-        leaving_cell = c;
+        leaving_cell = enters ? -1 : c;
         if (falls) {
           low[c] = knot.at;
           right[c] = left[c];
@@ -153,8 +165,10 @@ struct PathPivots : PathLevels {
         break;
       }
       rest -= way;
-      if (moved[c] == 0.0) breaks[break_count++] = PathBreak{next.leg, 0, c, 0.0};
-      moved[c] += falls ? -way : way;
+      if (!enters) {
+        if (moved[c] == 0.0) breaks[break_count++] = PathBreak{next.leg, 0, c, 0.0};
+        moved[c] += falls ? -way : way;
+      }
       low[c] = high[c] = knot.at;
       place[c] = knot.position;
       if (falls) {
@@ -164,11 +178,9 @@ struct PathPivots : PathLevels {
         left[c] = right[c];
         right[c] = right[c] + knot.jump;
       }
-      const double at = next.at + knot.jump;
-      if (at < most) {
-        heap[size++] = PathCandidate{at, c, next.leg};
-        std::push_heap(heap, heap + size);
-      }
+      heap[0].at += knot.jump;
+      if (!(heap[0].at < most)) heap[0] = heap[--size];
+      settle_top(heap, size);
     }
     return most < INFINITY;
   }

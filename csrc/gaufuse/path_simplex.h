@@ -14,8 +14,9 @@
 // grows around the cycle that it closes. Cells on the way that reach the end of a slope go on to
 // their next knot as long as that does not overshoot (the long step); what stops it leaves.
 // Most cycles are short: windows of few cells are settled first, then twice as large ones, so that
-// what a pivot moves is as near as the arcs that matter to it. Certificates are the caller's. CPU
-// only.
+// what a pivot moves is as near as the arcs that matter to it. In a window the worst misses come
+// first, arcs' before cells': many of the others are gone when it is their turn. Certificates are
+// the caller's. CPU only.
 #pragma once
 
 #include <algorithm>
@@ -26,17 +27,20 @@
 
 namespace gaufuse {
 
-constexpr int kLeastWindow = 64;  // cells
-constexpr int kWindowPasses = 4;  // over a window that is not all
+constexpr int kLeastWindow = 64;      // cells
+constexpr double kNextMisses = 0.75;  // of the worst miss: what is nearly as bad enters, too
 
 struct PathSimplex : PathPivots {
-  int* order;  // (arc_count,) in which arcs are looked at
+  int* order;    // (arc_count,) in which arcs are looked at
+  int* missing;  // (max(arc_count, cells),) what asks for a pivot
+  double miss;   // of what was looked at last
 
   explicit PathSimplex(PathCosts& path_costs) : PathPivots(path_costs) {}
 
   bool lay_out(Arena& arena) {
     order = arena.take<int>(arc_count);
-    return order != nullptr && PathPivots::lay_out(arena);
+    missing = arena.take<int>(std::max(arc_count, costs.cells));
+    return missing != nullptr && PathPivots::lay_out(arena);
   }
 
   // Minimises from place_cells(). False: infeasible, or too many pivots.
@@ -75,51 +79,98 @@ struct PathSimplex : PathPivots {
     }
   }
 
-  // Pivots until nothing within the window asks for one: arcs in [begin, end) of `order`, and
-  // cells.
+  // Pivots for arcs in [begin, end) of `order` and for cells, as far as they are within the window.
+  // What cells do to arcs is left to a larger one, but if this one is all.
   bool settle_window(int begin, int end, int64_t last_pivot) {
     const bool all = tree.first_node == 0 && tree.last_node == costs.cells;
-    bool changed = true;
-    for (int pass = 0; changed && (all || pass < kWindowPasses); ++pass) {
+    const auto visit_arcs = [&](auto visit) {
+      for (int k = begin; k < end; ++k)
+        if (tree.nodes[2 * order[k] + 1] <= tree.last_node) visit(order[k]);
+    };
+    const auto visit_cells = [&](auto visit) {
+      for (int c = tree.cuts.next(tree.first_node); c < tree.last_node; c = tree.cuts.next(c + 1))
+        visit(c);
+    };
+    const auto look_at_arc = [&](int i) { return miss_arc(i); };
+    const auto look_at_cell = [&](int c) { return miss_cell(c); };
+    for (bool changed = true; changed;) {
       changed = false;
-      for (int k = begin; k < end; ++k) {
-        if (tree.nodes[2 * order[k] + 1] > tree.last_node) continue;
-        if (!look_at_arc(order[k], changed) || pivots > last_pivot) return false;
-      }
-      for (bool more = true; more;) {
-        more = false;
-        for (int c = tree.cuts.next(tree.first_node); c < tree.last_node; c = tree.cuts.next(c + 1))
-          if (!look_at_cell(c, more) || pivots > last_pivot) return false;
-        changed |= more;
-      }
-      if (all && changed) refresh_areas();
+      if (!settle(visit_arcs, look_at_arc, last_pivot, changed,
+                  [&](int i) { return pivot(i, -1, miss, room_of(i)); }) ||
+          !settle(visit_cells, look_at_cell, last_pivot, changed,
+                  [&](int c) { return enter_cell(c); }))
+        return false;
+      if (!all) return true;
+      if (changed) refresh_areas();
     }
     return true;
   }
 
-  // Whether an arc outside of the tree carries what its miss asks for; pivots where it does not.
-  // False only where nothing stops the flow: no areas satisfy the constraints.
-  bool look_at_arc(int i, bool& changed) {
-    const PathArc& arc = arcs[i];
-    if (arc.in_tree) return true;
-    const double miss = miss_of(i);
-    tolerance = kLevelTolerance * arc.size + area_tolerance;
-    if (!(std::fabs(miss) > tolerance)) return true;
-    const double room = miss > 0.0 ? arc.most - arc.flow : arc.flow - arc.least;
-    if (!(room > 0.0)) return true;
-    changed = true;
-    return pivot(i, -1, miss, room);
+  // Pivots until none of what visit_all() visits misses; it is asked anew only when all that it
+  // found have entered or miss no more. False only where nothing stops the flow (no areas satisfy
+  // the constraints), or after too many pivots.
+  template <typename VisitAll, typename MissedLevel, typename Enter>
+  bool settle(VisitAll visit_all, MissedLevel missed_level, int64_t last_pivot, bool& changed,
+              Enter enter) {
+    while (true) {
+      int count = 0;
+      double worst = 0.0;
+      visit_all([&](int i) {
+        const double level = missed_level(i);
+        if (!(level > 0.0)) return;
+        missing[count++] = i;
+        worst = std::max(worst, level);
+      });
+      if (count == 0) return true;
+      changed = true;
+      while (count > 0) {
+        const int looked_at = count;
+        const double least = kNextMisses * worst;
+        count = 0;
+        worst = 0.0;
+        for (int k = 0; k < looked_at; ++k) {
+          const int i = missing[k];
+          const double level = missed_level(i);
+          if (!(level > 0.0)) continue;
+          if (level >= least) {
+            if (!enter(i) || pivots > last_pivot) return false;
+          } else {
+            missing[count++] = i;
+            worst = std::max(worst, level);
+          }
+        }
+      }
+    }
   }
 
-  // The same of a cell outside of the tree.
-  bool look_at_cell(int c, bool& changed) {
+  double room_of(int i) const {
+    const PathArc& arc = arcs[i];
+    return miss > 0.0 ? arc.most - arc.flow : arc.flow - arc.least;
+  }
+
+  // By how much an arc outside of the tree that may carry more of what its miss asks for misses in
+  // its mean; else zero.
+  double miss_arc(int i) {
+    const PathArc& arc = arcs[i];
+    if (arc.in_tree) return 0.0;
+    miss = miss_of(i);
+    tolerance = kLevelTolerance * arc.size + area_tolerance;
+    if (!(std::fabs(miss) > tolerance) || !(room_of(i) > 0.0)) return 0.0;
+    return std::fabs(miss) / arc.size;
+  }
+
+  // By how much the level of a cell outside of the tree lies beyond its knots.
+  double miss_cell(int c) {
+    if (!tree.cuts.has(c)) return 0.0;
     const double gain = area_at(c + 1) - area_at(c);
-    double miss = gain - sizes[c] * high[c];
+    miss = gain - sizes[c] * high[c];
     if (miss <= 0.0) miss = std::min(0.0, gain - sizes[c] * low[c]);
     tolerance = kLevelTolerance * sizes[c] + area_tolerance;
-    if (!(std::fabs(miss) > tolerance)) return true;
-    changed = true;
-    // It comes to stand at the knot that it is beyond.
+    return std::fabs(miss) > tolerance ? std::fabs(miss) / sizes[c] : 0.0;
+  }
+
+  // It comes to stand at the knot that it is beyond.
+  bool enter_cell(int c) {
     const bool above = miss > 0.0;
     const double slope = left[c];
     if (above) {

@@ -6,7 +6,7 @@
 
 namespace gaufuse {
 
-// Value: with operator+, not commutative in rounding only, and zero as Value{}.
+// Value: with operator+, commutative but not associative in rounding, and zero as Value{}.
 template <typename Value>
 struct SumTree {
   int leaves;    // a power of two
@@ -21,10 +21,13 @@ struct SumTree {
     return true;
   }
 
-  void set(int item, const Value& value) {
+  void set(int item, Value value) {
     int at = leaves + item;
     nodes[at] = value;
-    for (at /= 2; at > 0; at /= 2) nodes[at] = nodes[2 * at] + nodes[2 * at + 1];
+    for (; at > 1; at /= 2) {
+      value = value + nodes[at ^ 1];
+      nodes[at / 2] = value;
+    }
   }
 
   const Value& total() const { return nodes[1]; }
