@@ -13,7 +13,7 @@ namespace gaufuse {
 struct PathCandidate {
   double at;  // flow around the cycle
   int cell;
-  int leg;
+  int leg;  // -1: the cell enters
 
   // Of a heap whose first is the least.
   bool operator<(const PathCandidate& other) const { return at > other.at; }
@@ -128,7 +128,9 @@ struct PathPivots : PathLevels {
   }
 
   // Lets the flow grow up to `most`: cells go from knot to knot while `rest`, what is still missed,
-  // lasts. Where one stops it, `most` is the flow, and that cell stands between its knots.
+  // lasts. So does a cell that enters, which is in the heap already (`size`, leg -1), and misses
+  // less with each. Where a cell stops the flow, `most` is the flow, and it stands between its
+  // knots.
   bool grow_over_cells(int size, double sign, double& most, double& rest, int& leaving_leg,
                        int& leaving_cell) {
     for (int l = 0; l < tree.leg_count; ++l) {

@@ -12,7 +12,8 @@
 // A spanning tree's cells stand at knots and its arcs miss nothing: that makes the areas. An arc
 // that misses, or a cell outside of its tree whose level lies beyond its knots, enters: its flow
 // grows around the cycle that it closes. Cells on the way that reach the end of a slope go on to
-// their next knot as long as that does not overshoot (the long step); what stops it leaves.
+// their next knot as long as that does not overshoot (the long step), and so does a cell that
+// enters; what stops it leaves.
 // Most cycles are short: windows of few cells are settled first, then twice as large ones, so that
 // what a pivot moves is as near as the arcs that matter to it. In a window the worst misses come
 // first, arcs' before cells': many of the others are gone when it is their turn. Certificates are
