@@ -158,6 +158,20 @@ def test_thousands_of_instances(kind):
         assert found.status == "optimal"
 
 
+def test_a_cell_passes_its_knots_in_one_pivot():
+    """Lengths of all scales, many instances over each cell: 3,764 pivots where each knot takes one,
+    some 700 where a cell that enters goes on to where it stays."""
+    rng = np.random.default_rng(1000)
+    starts = rng.integers(0, 3000, 1000)
+    ends = starts + np.exp(rng.uniform(0.0, np.log(2000.0), 1000)).astype(int) + 1
+    starts[0], ends[0] = starts.min(), ends.max()
+    segments = np.stack([starts, ends], axis=1).astype(np.float64)
+    way = {**INSTANCES, "uniformity_weight": 0.1}
+    found = solve(segments, rng.random(1000), int(ends.max()), backend="native", **way)
+    assert found.gap <= 1e-9
+    assert found.pivots < 1000
+
+
 def test_what_can_be_met_is_met():
     """Confidences that are means of a given curve: feasible, however many."""
     segments, _, num_snippets = instances("random", 200, 4)

@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kFirstArena = 1 << 16;  // bytes
 constexpr int64_t kMostArena = 1 << 25;   // a component that needs more is left unsolved
 constexpr int64_t kMostPathArena = int64_t{1} << 31;  // the same on its path
-// Instances of a component from which on it takes the path. That is faster from two on, 3 times at
-// 8 and 20 to 60 times at 64; below, CUDA, which has no path, gives the same bits.
+// Instances of a component from which on it takes the path. That is faster from four on, 2 to 5
+// times at 8 and 17 to 21 times at 32; below, CUDA, which has no path, gives the same bits.
 constexpr int64_t kLeastPathInstances = 33;
 
 // Buffers that a thread keeps from group to group.
