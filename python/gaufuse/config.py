@@ -304,6 +304,8 @@ class SecondRoundConfig(Section):
     """Students that learn the pseudo labels of the finished model (second_round.py)."""
 
     rounds: Annotated[int, Field(ge=0)] = 0  # students, one after the other; 0: none
+    # Each first has labels made anew, of either half of the videos by a student of the other half.
+    across: bool = False
     epochs: Count = 20  # of each, at least;
     least_steps: Annotated[int, Field(ge=0)] = 400  # and as many as these steps take
     learning_rate: Positive = 1e-3  # falls to zero by a cosine

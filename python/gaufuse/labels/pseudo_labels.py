@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,7 +217,43 @@ def make_labels(
 
     (The release makes them in training mode, so that dropout noise is in its labels.)
     """
+    everyone = [(model, list(range(len(subset))))]
+    return make_labels_by(everyone, subset, config, refresh, device, previous, world)
+
+
+def make_labels_by(
+    models: Sequence[tuple[Localizer, list[int]]],
+    subset: VideoSubset,
+    config: Config,
+    refresh: int,
+    device: torch.device,
+    previous: list[torch.Tensor] | None = None,
+    world: World | None = None,
+) -> tuple[list[torch.Tensor], LabelStatistics]:
+    """The same where several models each label some of the videos, which are all together."""
     world = world or World()
+    labels: dict[int, torch.Tensor] = {}
+    tallies: list[LabelTally] = []
+    for model, videos in models:
+        before = None if previous is None else [previous[video] for video in videos]
+        made, tally = _make_shared_labels(
+            model, subset.select(videos), config, refresh, device, before, world
+        )
+        labels |= dict(zip(videos, made, strict=True))
+        tallies += tally
+    return [labels[video] for video in range(len(subset))], LabelTally.merged(tallies).statistics()
+
+
+def _make_shared_labels(
+    model: Localizer,
+    subset: VideoSubset,
+    config: Config,
+    refresh: int,
+    device: torch.device,
+    previous: list[torch.Tensor] | None,
+    world: World,
+) -> tuple[list[torch.Tensor], list[LabelTally]]:
+    """Labels of all videos of the subset, and each process's tally."""
     was_training = model.training
     model.train(config.release_quirks.dropout_in_labels)
     own = subset.select(world.share(range(len(subset))))
@@ -224,7 +261,7 @@ def make_labels(
     made = world.gather(_make_own_labels(model, own, config, refresh, device, before))
     model.train(was_training)
     labels = [label.to_dense() for part, _ in made for label in part]
-    return labels, LabelTally.merged([tally for _, tally in made]).statistics()
+    return labels, [tally for _, tally in made]
 
 
 def ground_truth_labels(subset: VideoSubset) -> list[torch.Tensor]:

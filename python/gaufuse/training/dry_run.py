@@ -255,7 +255,13 @@ def _second_round(trainer: Trainer, middle: list[int]) -> float:
     labels = batch.features.new_zeros(*batch.mask.shape, batch.labels.shape[1])
     losses = LabelLoss(new_student(trainer.training, config, trainer.device), config.second_round)
     step = _seconds(trainer, lambda: losses(batch, labels).sum().backward())
-    steps = student_epochs(config, videos) * math.ceil(videos / config.data.batch_size)
+    # Before each that stays, where labels are made across, one of either half of the videos.
+    learned = [videos, videos // 2, videos - videos // 2]
+    steps = sum(
+        student_epochs(config, own) * math.ceil(own / config.data.batch_size)
+        for own in (learned if config.second_round.across else learned[:1])
+        if own
+    )
     return config.second_round.rounds * steps * step
 
 

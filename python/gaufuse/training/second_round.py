@@ -1,6 +1,11 @@
 """The second round: students learn the pseudo labels of the training videos, one after the other,
 each from the labels that its predecessor (at first the base model) makes.
 
+A model that was trained on a video knows its label by heart, and scores snippets by what it
+remembers: labels that it makes are not what it would say of a new video. So labels may first be
+made across (second_round.across): two students learn half of the videos each, and label the other
+half, as if at test time.
+
 Not in the paper, whose model goes on from its own labels; published successors have one (a
 localizer that is trained on pseudo instances). Here the labels are the paper's, by fusion and
 LinPro.
@@ -57,18 +62,29 @@ def student_epochs(config: Config, videos: int) -> int:
     return max(second.epochs, math.ceil(second.least_steps / steps))
 
 
+def halves_of(videos: int, seed: int) -> list[list[int]]:
+    """Two of them, drawn; what is odd goes to the second. A single video makes both."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(videos, generator=generator).tolist()
+    first = max(1, videos // 2)
+    return [sorted(drawn[:first]), sorted(drawn[first:] or drawn)]
+
+
 def train_student(
     student: TemporalStudent,
     labels: list[torch.Tensor],
+    videos: list[int],
     batches: Callable[[list[int]], Iterator[tuple[Share, Batch]]],
     config: Config,
     seed: int,
     world: World,
     after_epoch: Callable[[int, float], None],
 ) -> None:
-    """Trains on labels (T, C) of each video.
+    """Trains on labels (T, C) of some videos.
 
     Args:
+        labels: of all training videos.
+        videos: those that it learns.
         batches: this process's shares of the steps of an epoch, from the order of its videos.
         seed: of the order and of dropout.
         after_epoch: told the epoch, counted from 1, and its mean loss a video.
@@ -79,19 +95,19 @@ def train_student(
     second = config.second_round
     # A sum over snippets is divided by what an average video has of labels, so that the loss does
     # not depend on how rare actions are, nor on the number of classes.
-    per_video = max(1e-6, sum(float(video.sum()) for video in labels) / len(labels))
+    per_video = max(1e-6, sum(float(labels[video].sum()) for video in videos) / len(videos))
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=second.learning_rate, weight_decay=second.weight_decay
     )
     losses: nn.Module = LabelLoss(student, second)
     if world.size > 1:
         losses = DistributedDataParallel(losses)
-    steps = math.ceil(len(labels) / config.data.batch_size)
-    epochs = student_epochs(config, len(labels))
+    steps = math.ceil(len(videos) / config.data.batch_size)
+    epochs = student_epochs(config, len(videos))
     student.train()
     for epoch in range(1, epochs + 1):
         torch.manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(labels)).tolist()
+        order = [videos[i] for i in torch.randperm(len(videos)).tolist()]
         if not world.is_first:  # the same order, another dropout
             torch.manual_seed((seed + world.rank) * 1_000_003 + epoch)
         total = torch.zeros((), dtype=torch.float64, device=student.feature_mean.device)
@@ -107,7 +123,7 @@ def train_student(
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimizer.step()
             total += values.detach().sum()  # on the device: read once an epoch
-        mean = float(world.sum(total)) / len(labels)
+        mean = float(world.sum(total)) / len(videos)
         if not math.isfinite(mean):
             raise RuntimeError(
                 f"the second round's loss is not finite in its epoch {epoch}: lower "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +15,7 @@ from gaufuse.config import Config, TargetPhase, dump_config
 from gaufuse.data.dataset import Batch, Dataset, VideoSubset
 from gaufuse.labels.label_quality import label_quality
 from gaufuse.labels.online_teacher import OnlineTeacher
-from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels
+from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels, make_labels_by
 from gaufuse.localization.detect import Detections, detect
 from gaufuse.localization.evaluation import (
     detection_score,
@@ -49,7 +49,13 @@ from gaufuse.training.schedule import (
     target_at,
     value_at,
 )
-from gaufuse.training.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.training.second_round import (
+    halves_of,
+    new_student,
+    student_config,
+    student_epochs,
+    train_student,
+)
 from gaufuse.training.step import TrainingStep, make_optimizer
 from gaufuse.training.stop_signal import Stopped, StopRequest
 from gaufuse.utils.console import ProgressLine, map_table
@@ -349,41 +355,71 @@ class Trainer:
 
     def _train_student(self, student: int) -> None:
         """On the labels that the model makes now; base model and student take its place."""
-        config, first = self.config, self.epoch
         labels = self._student_labels(student)
-        torch.manual_seed(config.seed * 1_000_003 + first)
-        new = new_student(self.training, config, self.device)
-        epochs = student_epochs(config, len(labels))
-        with ProgressLine(self.console, f"student {student + 1}", epochs) as progress:
-
-            def after_epoch(epoch: int, loss: float) -> None:
-                self._log.write(first + epoch, "losses", {"student": loss})
-                progress.advance(f"loss {loss:.3g}")
-                stop = self._stop_signal()
-                if stop and epoch < epochs:  # half a student is not kept
-                    raise Stopped(stop, f"in a student, with the checkpoint of epoch {first}")
-
-            seed = config.seed * 100 + student
-            train_student(new, labels, self._shares, config, seed, self.world, after_epoch)
-        self.model = FusedModels(self.base, new, config).eval()
-        self._students, self.epoch = student + 1, first + epochs
+        everyone = list(range(len(labels)))
+        new = self._trained_student(student, labels, everyone, f"student {student + 1}")
+        self.model = FusedModels(self.base, new, self.config).eval()
+        self._students += 1
+        self.epoch += student_epochs(self.config, len(labels))
         if self.world.is_first:
             self._save()
         self._evaluate()
 
+    def _trained_student(
+        self, student: int, labels: list[torch.Tensor], videos: list[int], name: str
+    ) -> TemporalStudent:
+        """One that has learned these videos; of all videos, its losses are logged."""
+        config, first = self.config, self.epoch
+        torch.manual_seed(config.seed * 1_000_003 + first)
+        new = new_student(self.training, config, self.device)
+        epochs = student_epochs(config, len(videos))
+        is_whole = len(videos) == len(labels)
+        with ProgressLine(self.console, name, epochs) as progress:
+
+            def after_epoch(epoch: int, loss: float) -> None:
+                if is_whole:
+                    self._log.write(first + epoch, "losses", {"student": loss})
+                progress.advance(f"loss {loss:.3g}")
+                stop = self._stop_signal()
+                if stop and not (is_whole and epoch == epochs):  # half a student is not kept
+                    raise Stopped(stop, f"in a student, with the checkpoint of epoch {first}")
+
+            seed = config.seed * 100 + student
+            train_student(new, labels, videos, self._shares, config, seed, self.world, after_epoch)
+        return new
+
     def _student_labels(self, student: int) -> list[torch.Tensor]:
-        labels, statistics = make_labels(
-            self.model,
+        everyone = list(range(len(self.training)))
+        labels = self._labels_by([(self.model, everyone)], self._path, f"student {student + 1}")
+        if self.config.second_round.across:
+            labels = self._labels_across(labels, student)
+        self.labels.replace(labels)
+        return labels
+
+    def _labels_across(self, labels: list[torch.Tensor], student: int) -> list[torch.Tensor]:
+        """Those of each half of the videos, by base model and a student of the other half."""
+        name = f"student {student + 1}"
+        models: list[tuple[Localizer, list[int]]] = []
+        halves = halves_of(len(labels), self.config.seed)
+        for number, (own, others) in enumerate(zip(halves, reversed(halves), strict=True), start=1):
+            new = self._trained_student(student, labels, others, f"{name}, half {number}")
+            models.append((FusedModels(self.base, new, self.config).eval(), own))
+        return self._labels_by(models, student_config(self.config), f"{name}, across")
+
+    def _labels_by(
+        self, models: Sequence[tuple[Localizer, list[int]]], path: Config, name: str
+    ) -> list[torch.Tensor]:
+        labels, statistics = make_labels_by(
+            models,
             self.training,
-            self._path,
+            path,
             len(self.config.schedule.refreshes),
             self.device,
             self.labels.current,
             self.world,
         )
-        self._report_labels(f"labels of student {student + 1}", statistics, self.epoch + 1)
+        self._report_labels(f"labels of {name}", statistics, self.epoch + 1)
         self._log_label_quality(labels, self.epoch + 1)
-        self.labels.replace(labels)
         return labels
 
     # Evaluation and files
