@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from gaufuse.data.dataset import load_dataset
-from gaufuse.labels.pseudo_labels import ground_truth_labels
+from gaufuse.labels.pseudo_labels import ground_truth_labels, make_labels, make_labels_by
 from gaufuse.localization.detect import detect
 from gaufuse.localization.evaluation import detection_score
 from gaufuse.model.checkpoint import checkpoints_in
@@ -20,7 +20,13 @@ from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.model.weights import build_model, initialise, load_weights
 from gaufuse.training.run_folder import prepare_folder
-from gaufuse.training.second_round import new_student, student_config, student_epochs, train_student
+from gaufuse.training.second_round import (
+    halves_of,
+    new_student,
+    student_config,
+    student_epochs,
+    train_student,
+)
 from gaufuse.training.trainer import Trainer
 from gaufuse.utils.distributed import World
 from training_setups import short_config, tiny_dataset
@@ -93,9 +99,12 @@ def test_a_student_learns_labels_that_say_what_is_there(dataset):
         for share in World().steps(order, config.data.batch_size):
             yield share, training.batch(share.videos)
 
-    train_student(
-        student, labels, batches, config, 0, World(), lambda epoch, loss: losses.append(loss)
-    )
+    everyone = list(range(len(labels)))
+
+    def note(epoch: int, loss: float) -> None:
+        losses.append(loss)
+
+    train_student(student, labels, everyone, batches, config, 0, World(), note)
     assert len(losses) == 30
     assert losses[-1] < 0.5 * losses[0]
     batch = training.batch(list(range(len(training))))
@@ -125,10 +134,14 @@ def test_students_come_last_and_their_checkpoints_detect(dataset, tmp_path):
     assert torch.equal(other.mu, model.base.mu)
 
 
+@pytest.mark.parametrize("across", ["false", "true"])
 @pytest.mark.parametrize("stop", [7, 10])
-def test_a_run_that_ends_in_the_second_round_goes_on_to_the_same_result(dataset, tmp_path, stop):
-    whole = make_trainer(dataset, tmp_path / "whole").run()
-    cut = make_trainer(dataset, tmp_path / "cut")
+def test_a_run_that_ends_in_the_second_round_goes_on_to_the_same_result(
+    dataset, tmp_path, stop, across
+):
+    across = f"second_round.across={across}"
+    whole = make_trainer(dataset, tmp_path / "whole", across).run()
+    cut = make_trainer(dataset, tmp_path / "cut", across)
     train = cut._train_student
 
     def until(student: int) -> None:
@@ -139,7 +152,7 @@ def test_a_run_that_ends_in_the_second_round_goes_on_to_the_same_result(dataset,
     cut._train_student = until
     with pytest.raises(KeyboardInterrupt):
         cut.run()
-    resumed = make_trainer(dataset, tmp_path / "cut", resume=True)
+    resumed = make_trainer(dataset, tmp_path / "cut", across, resume=True)
     assert resumed.epoch == stop
     assert resumed.run() == whole
     for name in ("predictions.json", "log.jsonl"):
@@ -158,6 +171,64 @@ def test_the_best_epoch_may_be_one_before_the_second_round(dataset, tmp_path):
         again = trainer._detections_after(entry["epoch"])
         score = detection_score(again, dataset.testing, trainer.config)
         assert score.average_map == pytest.approx(entry["average_map"], abs=1e-9)
+
+
+def test_labels_across_are_of_students_that_have_not_seen_the_video(dataset, tmp_path, monkeypatch):
+    trainer = make_trainer(
+        dataset, tmp_path / "run", "second_round.rounds=1", "second_round.across=true"
+    )
+    learned: list[tuple[TemporalStudent, list[int], list[torch.Tensor]]] = []
+
+    def note(student, labels, videos, *arguments):
+        train_student(student, labels, videos, *arguments)
+        learned.append((student, videos, labels))
+
+    monkeypatch.setattr("gaufuse.training.trainer.train_student", note)
+    metrics = trainer.run()
+    assert [entry["epoch"] for entry in metrics["evaluations"]] == [2, 4, 7, 10]
+    (one, first, own), (other, second, _), (last, everyone, across) = learned
+    assert sorted(first + second) == everyone == list(range(len(dataset.training)))
+    assert trainer.model.student is last
+    assert not all(torch.equal(a, b) for a, b in zip(own, across, strict=True))
+    path = student_config(trainer.config)
+    refreshes = len(trainer.config.schedule.refreshes)
+    for student, unseen in ((one, second), (other, first)):
+        model = FusedModels(trainer.base, student, trainer.config).eval()
+        labels, _ = make_labels(model, dataset.training.select(unseen), path, refreshes, CPU)
+        for video, expected in zip(unseen, labels, strict=True):
+            assert torch.equal(across[video], expected)
+    records = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [r["epoch"] for r in records if r["kind"] == "refresh"] == [2, 4, 5, 8, 8]
+    assert [r["epoch"] for r in records if "student" in r] == [8, 9, 10]
+
+
+def test_several_models_share_the_videos_out(dataset):
+    """Statistics are of all videos together."""
+    config = short_config("model.kernel=3")
+    training = dataset.training
+    torch.manual_seed(0)
+    info = training.info
+    model = SnippetModel(info.feature_dim, len(info.classes), config.model)
+    labels, statistics = make_labels(model, training, config, 0, CPU)
+    halves = halves_of(len(training), seed=3)
+    parts = make_labels_by([(model, half) for half in halves], training, config, 0, CPU, labels)
+    for own, expected in zip(parts[0], labels, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+    assert parts[1].coverage == pytest.approx(statistics.coverage, abs=1e-6)
+    assert parts[1].instances == pytest.approx(statistics.instances)
+    assert parts[1].change == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("videos", [2, 5, 12])
+def test_halves_are_all_videos_once(videos):
+    halves = halves_of(videos, seed=1)
+    assert sorted(halves[0] + halves[1]) == list(range(videos))
+    assert len(halves[1]) - len(halves[0]) in (0, 1)
+    assert halves == halves_of(videos, seed=1)
+
+
+def test_half_of_one_video_is_that_video():
+    assert halves_of(1, seed=0) == [[0], [0]]
 
 
 def test_small_data_sets_take_more_epochs():
