@@ -109,8 +109,8 @@ class LinproLabels:
     """Labels of G groups; without the G axis (and one status) for unbatched input."""
 
     labels: torch.Tensor  # (G, T) in [0, 1], zero outside of instances and rings
-    _figures: torch.Tensor = field(repr=False)  # (3, G) float64
-    _numbers: torch.Tensor = field(repr=False)  # (2, G) int64
+    _figures: torch.Tensor = field(repr=False)  # (3, G) float64: objective, residual, gap
+    _numbers: torch.Tensor = field(repr=False)  # (2, G) int64: pivots, codes
     _instances: _Instances = field(repr=False)
     _rows: str = field(repr=False)
 
@@ -327,6 +327,11 @@ def _check_terms(
     variation: float,
     sparsity: float,
 ) -> LinproTerms:
+    """What these settings of linpro_labels ask for.
+
+    Raises:
+        TypeError, ValueError: one of them is of the wrong kind.
+    """
     _checks.check_choice("formulation", formulation, FORMULATIONS)
     _checks.check_choice("rows", rows, ROWS)
     _checks.check_choice("constraint", constraint, CONSTRAINTS)
@@ -349,7 +354,7 @@ _known_terms = functools.lru_cache(maxsize=32)(_check_terms)
 
 
 def _find_terms(*settings: Any) -> LinproTerms:
-    """The same from call to call in a training run, so they are checked once."""
+    """_check_terms, which is asked once: settings are the same from call to call in a run."""
     if torch.compiler.is_compiling():
         return _check_terms(*settings)
     try:
@@ -495,7 +500,7 @@ def _implementation(
         rows=rows,
         all_instances=all_instances,
     )
-    left = _left_to_highs(numbers, backend, waits=not scores.is_cuda)
+    left = _left_to_highs(numbers, backend)
     if left:
         terms = LinproTerms(
             confidence,
@@ -517,18 +522,15 @@ def _implementation(
     return labels, figures, numbers
 
 
-def _left_to_highs(numbers: torch.Tensor, backend: int, waits: bool) -> list[int]:
+def _left_to_highs(numbers: torch.Tensor, backend: int) -> list[int]:
     """The groups that HiGHS must solve, of numbers (2, G) or (2,).
-
-    Args:
-        waits: whether reading them costs nothing.
 
     Raises:
         RuntimeError: there are some, and the native backend was asked for.
     """
     if BACKENDS[backend] == "highs":
         return list(range(numbers[1].numel()))
-    if BACKENDS[backend] == "native" and not waits:
+    if BACKENDS[backend] == "native" and numbers.is_cuda:  # it must not wait for the device
         return []
     codes = numbers.tolist()[1]
     codes = codes if numbers.dim() == 2 else [codes]

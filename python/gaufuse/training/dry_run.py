@@ -23,7 +23,7 @@ from gaufuse.localization.detect import detect
 from gaufuse.localization.evaluation import is_annotated
 from gaufuse.model.checkpoint import latest_checkpoint
 from gaufuse.training.schedule import phase_ends
-from gaufuse.training.second_round import LabelLoss, new_student, student_epochs
+from gaufuse.training.second_round import LabelLoss, halves_of, new_student, student_epochs
 from gaufuse.training.trainer import Trainer
 from gaufuse.utils.device import wait_for
 
@@ -256,11 +256,11 @@ def _second_round(trainer: Trainer, middle: list[int]) -> float:
     losses = LabelLoss(new_student(trainer.training, config, trainer.device), config.second_round)
     step = _seconds(trainer, lambda: losses(batch, labels).sum().backward())
     # Before each that stays, where labels are made across, one of either half of the videos.
-    learned = [videos, videos // 2, videos - videos // 2]
+    learned = [videos]
+    if config.second_round.across:
+        learned += [len(half) for half in halves_of(videos, config.seed)]
     steps = sum(
-        student_epochs(config, own) * math.ceil(own / config.data.batch_size)
-        for own in (learned if config.second_round.across else learned[:1])
-        if own
+        student_epochs(config, own) * math.ceil(own / config.data.batch_size) for own in learned
     )
     return config.second_round.rounds * steps * step
 
