@@ -109,6 +109,9 @@ def in_a_fork(arguments: list[str], kill_at: int | None = None) -> int | None:
     if child == 0:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
+        # torch replaces its thread pool at the first use in a fork, and two threads that come at
+        # once (a reader's) break it: "Invalid thread pool!". So before there are threads.
+        torch.set_num_threads(1)
         counter = _count(kill_at)
         status = main(arguments)
         os.write(write, str(next(counter)).encode())
