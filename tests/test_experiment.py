@@ -89,6 +89,17 @@ def test_what_has_changed_is_run_anew(tmp_path, monkeypatch):
     assert len(calls(tmp_path)) == 12
 
 
+def test_only_may_be_given_more_than_once(tmp_path, monkeypatch):
+    path = write_experiment(tmp_path, monkeypatch)
+    only = ["--only", "*/full/0", "--only", "*/full/1", "*/control/2"]
+    assert main(["experiment", str(path), *only]) == 0
+    assert sorted((record["arm"], record["identity"]["seed"]) for record in records(tmp_path)) == [
+        ("control", 2),
+        ("full", 0),
+        ("full", 1),
+    ]
+
+
 def test_an_edited_preset_is_run_anew(tmp_path, monkeypatch):
     own = tmp_path / "own.toml"
     own.write_text('base = "simulated"\n')

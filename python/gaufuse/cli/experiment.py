@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--only",
+        action="extend",
         nargs="+",
         default=[],
         metavar="GLOB",
