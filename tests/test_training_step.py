@@ -13,7 +13,8 @@ from benchmarks.training import literal_step
 from gaufuse.config import Config
 from gaufuse.data.dataset import Batch
 from gaufuse.model.class_memory import ClassMemory
-from gaufuse.model.embedded_snippets import ReluDropout, Snippets
+from gaufuse.model.dropout import ReluDropout
+from gaufuse.model.embedded_snippets import Snippets
 from gaufuse.model.losses import LossWeights, SnippetTarget, step_losses
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.training.step import TrainingStep

@@ -58,10 +58,12 @@ def limited(code: str, limit: int, *arguments: object) -> subprocess.CompletedPr
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write fails with EFBIG
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
+    # Coverage would write a file of its own there, and say on stderr that it cannot.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         preexec_fn=limit_files,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -41,7 +41,7 @@ class FusedModels(nn.Module):
     ) -> Outputs:
         """As SnippetModel's; there is no `classwise` here."""
         share = self.config.second_round.share
-        mixed = share * self.student.logits(features, mask).sigmoid()
+        mixed = share * self.student.logits(features, mask, lengths).sigmoid()
         if share < 1.0:
             base = self.base(features, mask, lengths=lengths, classwise=False, bfloat16=bfloat16)
             mixed = mixed + (1.0 - share) * class_activations(base, self.config.testing)

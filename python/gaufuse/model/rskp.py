@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from gaufuse.config import ModelConfig
-from gaufuse.model.embedded_snippets import ReluDropout, Snippets
+from gaufuse.model.dropout import ReluDropout
+from gaufuse.model.embedded_snippets import Snippets
 from gaufuse.model.temporal_linear import TemporalLinear
 
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from gaufuse.config import SecondRoundConfig
+from gaufuse.model.dropout import ReluDropout, drop_
+from gaufuse.model.spaced_convolution import SpacedConvolution
 
 PRIOR = 0.05  # what every class scores at first: most snippets show none (as of focal losses)
 
@@ -33,8 +35,7 @@ class TemporalStudent(nn.Module):
         self.reduce = nn.Linear(feature_dim, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in config.dilations)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
-            for dilation in config.dilations
+            SpacedConvolution(width, dilation) for dilation in config.dilations
         )
         self.classify = nn.Linear(width, num_classes)
         nn.init.constant_(self.classify.bias, torch.logit(torch.tensor(PRIOR)).item())
@@ -44,15 +45,33 @@ class TemporalStudent(nn.Module):
         self.feature_mean.copy_(mean)
         self.feature_scale.copy_(scale)
 
-    def logits(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, T, feature_dim) and (B, T) bool -> (B, T, C). A video's logits do not depend on what
-        it is padded with."""
-        config = self.config
-        inside = mask.unsqueeze(-1).to(features.dtype)
-        x = (features - self.feature_mean) / self.feature_scale
-        x = F.relu(self.reduce(F.dropout(x, config.input_dropout, self.training))) * inside
+    def logits(
+        self, features: torch.Tensor, mask: torch.Tensor, lengths: list[int] | None = None
+    ) -> torch.Tensor:
+        """(B, T, C); a video's do not depend on what it is padded with.
+
+        Args:
+            features: (B, T, feature_dim).
+            mask: (B, T) bool.
+            lengths: the videos' lengths, on the host, the longest of them T; padding is then left
+                out. None: it does not know.
+        """
+        config, training = self.config, self.training
+        sizes = lengths or [features.shape[1]] * len(features)
+        x = torch.cat([video[:size] for video, size in zip(features, sizes, strict=True)])
+        x = torch.addcmul(-self.feature_mean / self.feature_scale, x, 1.0 / self.feature_scale)
+        if training:
+            drop_(x, config.input_dropout)
+        x = ReluDropout.apply(self.reduce(x), 0.0)
+        # Videos in one column, zeros between them, for the convolutions to see past their ends.
+        gap = max(config.dilations, default=0)
+        space = x.new_zeros(gap, config.width)
+        x = torch.cat([part for video in x.split(sizes) for part in (video, space)])
+        inside = F.pad(mask.to(x.dtype), (0, gap))
+        inside = torch.cat([row[: size + gap] for row, size in zip(inside, sizes, strict=True)])
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            y = convolution((norm(x) * inside).transpose(1, 2)).transpose(1, 2)
-            x = (x + F.dropout(F.relu(y), config.dropout, self.training)) * inside
-        logits: torch.Tensor = self.classify(x)
+            y = convolution(norm(x) * inside.unsqueeze(-1))
+            x = x + ReluDropout.apply(y, config.dropout if training else 0.0)
+        own = self.classify(x).split([rows for size in sizes for rows in (size, gap)])[::2]
+        logits: torch.Tensor = nn.utils.rnn.pad_sequence(list(own), batch_first=True)
         return logits

@@ -144,7 +144,7 @@ class LabelLoss(nn.Module):
     def forward(self, batch: Batch, labels: torch.Tensor) -> torch.Tensor:
         """(B,) summed over snippets and classes: binary cross entropy, weighted by how far off the
         prediction is (a focal loss of soft labels, Li et al., NeurIPS 2020)."""
-        logits = self.student.logits(batch.features, batch.mask)
+        logits = self.student.logits(batch.features, batch.mask, batch.sizes)
         loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
         off = (logits.sigmoid() - labels).abs() ** self.config.focal_gamma
         return snippet_mean((off * loss).sum(-1), batch.mask) * batch.mask.sum(-1)
