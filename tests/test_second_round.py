@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmarks.training.student import LiteralStudent
 from gaufuse.data.dataset import load_dataset
 from gaufuse.labels.pseudo_labels import ground_truth_labels, make_labels, make_labels_by
 from gaufuse.localization.detect import detect
@@ -79,6 +80,28 @@ def test_a_videos_outputs_do_not_depend_on_what_it_is_padded_with():
     assert together.original.scores.shape == (3, 9, 4)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["lengths", "mask"])
+def test_a_student_computes_what_torchs_own_layers_do(known):
+    torch.manual_seed(0)
+    nothing_dropped = ("second_round.dropout=0.0", "second_round.input_dropout=0.0")
+    config = short_config("second_round.width=8", *nothing_dropped).second_round
+    student = TemporalStudent(5, 3, config)
+    student.standardize(torch.full((5,), 2.0), torch.full((5,), 0.5))
+    literal = LiteralStudent(5, 3, config)
+    literal.load_state_dict(student.state_dict())
+    sizes = [9, 4, 1]
+    mask = torch.arange(9) < torch.tensor(sizes)[:, None]
+    features, factors = torch.rand(3, 9, 5), torch.rand(3, 9, 3) * mask.unsqueeze(-1)
+    found = student.logits(features, mask, sizes if known else None)
+    expected = literal.logits(features, mask)
+    torch.testing.assert_close(found[mask], expected[mask], rtol=1e-4, atol=1e-5)
+    (found * factors).sum().backward()
+    (expected * factors).sum().backward()
+    for name, parameter in student.named_parameters():
+        theirs = literal.get_parameter(name).grad
+        torch.testing.assert_close(parameter.grad, theirs, rtol=1e-4, atol=1e-4, msg=name)
+
+
 def test_a_share_of_one_is_the_student_alone():
     config = short_config("second_round.width=8", "second_round.share=1.0")
     student = TemporalStudent(5, 3, config.second_round)
@@ -108,7 +131,8 @@ def test_a_student_learns_labels_that_say_what_is_there(dataset):
     assert len(losses) == 30
     assert losses[-1] < 0.5 * losses[0]
     batch = training.batch(list(range(len(training))))
-    scores = student.logits(batch.features, batch.mask).sigmoid()
+    with torch.no_grad():
+        scores = student.logits(batch.features, batch.mask, batch.sizes).sigmoid()
     truth = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
     inside, outside = scores[truth > 0].mean(), scores[(truth == 0) & batch.mask[..., None]].mean()
     assert float(inside) > 2.0 * float(outside)

@@ -31,6 +31,14 @@ def test_the_general_preset_has_a_floor_of_its_own():
     assert rows[1]["of_floor"] == pytest.approx(rows[1]["seconds"] / rows[0]["seconds"])
 
 
+def test_a_student_has_a_floor_and_a_literal_way_of_its_own():
+    rows = steps.measure_case("tiny", [9, 12], 16, ["literal student", "student"], CPU)
+    assert [row["way"] for row in rows] == ["student floor", "literal student", "student"]
+    floor, literal, step = (row["seconds"] for row in rows)
+    assert rows[2]["literal_over_it"] == pytest.approx(literal / step)
+    assert rows[2]["of_floor"] == pytest.approx(step / floor)
+
+
 def test_each_operation_belongs_to_its_part_forward_and_backward():
     step, refresh = parts.measure_step_and_refresh(12, 16, repeats=1)
     rows = {row["part"]: row for row in step["parts"]}

@@ -8,15 +8,23 @@ import torch
 
 from benchmarks.training.inputs import CLASSES, EPOCH, RandomVideos, epoch_of, training_step
 from benchmarks.training.literal_step import literal_step
+from benchmarks.training.student import LiteralStudent, student_floor, student_step
 from gaufuse.benchmark.timing import CpuTimer, CudaTimer
 from gaufuse.config import load_config
 from gaufuse.model.losses import SnippetTarget
+from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.training.schedule import loss_weights_at
 from gaufuse.training.step import TrainingStep
 
-WAYS = ("literal", "step", "bf16", "compile", "context", "general")
+WAYS = ("literal", "step", "bf16", "compile", "context", "general", "literal student", "student")
 CONTEXT = 5  # snippets that the temporal convolution of "context" sees
-FLOORS = {"context": "context floor", "general": "general floor"}  # of the other ways: "floor"
+FLOORS = {  # of the other ways: "floor"
+    "context": "context floor",
+    "general": "general floor",
+    "literal student": "student floor",
+    "student": "student floor",
+}
+LITERAL = {"student": "literal student", "literal student": "literal student"}  # else "literal"
 
 
 class Case:
@@ -41,6 +49,9 @@ class Case:
             "compile": self.ours("training.compile=true"),
             "context": self.ours(f"model.kernel={CONTEXT}"),
             "general": self.ours(preset="general"),
+            "student floor": _lazily(lambda: student_floor(self.batch), _call),
+            "literal student": self.student(LiteralStudent),
+            "student": self.student(TemporalStudent),
         }
 
     def ours(self, *overrides: str, preset: str = "thumos14") -> Callable[[], object]:
@@ -78,6 +89,9 @@ class Case:
             step.config,
             loss_weights_at(step.config, EPOCH),
         )
+
+    def student(self, kind: type[TemporalStudent]) -> Callable[[], object]:
+        return _lazily(lambda: student_step(kind, self.batch, self.target.values), _call)
 
     def general_floor(self) -> Callable[[], object]:
         """That of preset `general`."""
@@ -132,9 +146,14 @@ def measure_case(
         if "seconds" in row:
             own = row["way"] if row["way"] in floors else FLOORS.get(row["way"], "floor")
             row["of_floor"] = row["seconds"] / seconds[own]
-            if seconds.get("literal"):
-                row["literal_over_it"] = seconds["literal"] / row["seconds"]
+            literal = seconds.get(LITERAL.get(row["way"], "literal"))
+            if literal:
+                row["literal_over_it"] = literal / row["seconds"]
     return rows
+
+
+def _call(made: Callable[[], object]) -> None:
+    made()
 
 
 def _lazily(prepare: Callable[[], object], call: Callable) -> Callable[[], object]:
