@@ -58,11 +58,7 @@ class TemporalStudent(nn.Module):
         """
         config, training = self.config, self.training
         sizes = lengths or [features.shape[1]] * len(features)
-        x = torch.cat([video[:size] for video, size in zip(features, sizes, strict=True)])
-        x = torch.addcmul(-self.feature_mean / self.feature_scale, x, 1.0 / self.feature_scale)
-        if training:
-            drop_(x, config.input_dropout)
-        x = ReluDropout.apply(self.reduce(x), 0.0)
+        x = ReluDropout.apply(self.reduce(self._standardised(features, sizes)), 0.0)
         # Videos in one column, zeros between them, for the convolutions to see past their ends.
         gap = max(config.dilations, default=0)
         space = x.new_zeros(gap, config.width)
@@ -75,3 +71,14 @@ class TemporalStudent(nn.Module):
         own = self.classify(x).split([rows for size in sizes for rows in (size, gap)])[::2]
         logits: torch.Tensor = nn.utils.rnn.pad_sequence(list(own), batch_first=True)
         return logits
+
+    @torch.no_grad()
+    def _standardised(self, features: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+        """(rows, feature_dim), with dropout. Features are by far the largest tensor here, so each
+        video is read once, and the rest is done while it is in the cache."""
+        x = features.new_empty(sum(sizes), features.shape[-1])
+        shift, factor = -self.feature_mean / self.feature_scale, 1.0 / self.feature_scale
+        for video, own in zip(features, x.split(sizes), strict=True):
+            torch.addcmul(shift, video[: len(own)], factor, out=own)
+            drop_(own, self.config.input_dropout if self.training else 0.0)
+        return x
