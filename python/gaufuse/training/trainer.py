@@ -19,7 +19,6 @@ from gaufuse.labels.pseudo_labels import LabelBank, LabelStatistics, make_labels
 from gaufuse.localization.detect import Detections, detect
 from gaufuse.localization.evaluation import (
     detection_score,
-    iou_thresholds,
     is_annotated,
     selection_metric,
     split_off,
@@ -40,6 +39,7 @@ from gaufuse.model.losses import SnippetTarget
 from gaufuse.model.rskp import SnippetModel
 from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.training.divergence import not_finite
+from gaufuse.training.results import chosen_of, metrics_of, phase_of, table_of
 from gaufuse.training.run_folder import RunFolder, describe_run
 from gaufuse.training.run_log import RunLog
 from gaufuse.training.same_videos import check_same_videos, videos_of
@@ -61,13 +61,6 @@ from gaufuse.training.stop_signal import Stopped, StopRequest
 from gaufuse.utils.console import ProgressLine, map_table
 from gaufuse.utils.distributed import Share, World
 from gaufuse.utils.files import write_json, write_text
-
-PHASES = {  # by the kind of target
-    "none": "base model",
-    "labels": "pseudo labels",
-    "delta": "delta labels",
-    "labels+delta": "delta labels",
-}
 
 
 class Trainer:
@@ -193,7 +186,8 @@ class Trainer:
                 self._train_student(student)
         metrics = self._write_results()
         if is_annotated(self.testing):
-            self.console.print(map_table(self._table(), metrics["iou_thresholds"]))
+            rows = table_of(self.config, self.evaluations)
+            self.console.print(map_table(rows, metrics["iou_thresholds"]))
         self.console.print(
             f"{time.monotonic() - started:.0f} s; metrics, predictions, checkpoints and log in "
             f"{self.folder.root}",
@@ -436,7 +430,7 @@ class Trainer:
         detections = detect(self.model, self.testing, self._path, self.device, self.world)
         entry: dict[str, Any] = {
             "epoch": self.epoch,
-            "phase": self._phase(self.epoch),
+            "phase": phase_of(self.config, self.epoch, len(self.training)),
             "map": None,
             "average_map": None,
         }
@@ -468,30 +462,9 @@ class Trainer:
         if self.epoch and self.epoch not in done and self._evaluation_is_due(phase_ends):
             self._evaluate()
 
-    def _chosen(self) -> dict[str, Any]:
-        """The evaluation of the epoch that is the run's result so far."""
-        by = self.config.selection.by
-        if by == "last":
-            return self.evaluations[-1]
-        key = "validation" if by == "validation" else "average_map"
-        return max(self.evaluations, key=lambda entry: entry[key])  # of equal ones the first
-
     def _write_results(self) -> dict[str, Any]:
-        config, chosen = self.config, self._chosen()
-        base = next(e for e in self.evaluations if e["epoch"] == config.schedule.base_epochs)
-        metrics = {
-            "map": chosen["map"],
-            "average_map": chosen["average_map"],
-            "iou_thresholds": list(iou_thresholds(config.evaluation)),
-            "base_map": base["map"],
-            "base_average_map": base["average_map"],
-            "protocol": config.evaluation.protocol,
-            "epochs": self.epoch,
-            "chosen_epoch": chosen["epoch"],
-            "chosen_by": config.selection.by,
-            "evaluations": self.evaluations,
-        }
-        results = self._detections_after(chosen["epoch"])
+        metrics = metrics_of(self.config, self.evaluations)
+        results = self._detections_after(metrics["chosen_epoch"])
 
         def write() -> None:
             write_json(self.folder.predictions, {"version": "gaufuse", "results": results})
@@ -520,29 +493,6 @@ class Trainer:
             model = FusedModels(base, student, self.config).eval()
         model.load_state_dict(state.model)
         return model.to(self.device)
-
-    def _table(self) -> list[tuple[str, list[float], float]]:
-        """Evaluations at the end of each phase, and the one that is the result."""
-        chosen, ends = self._chosen(), phase_ends(self.config)
-        last = self.config.schedule.epochs
-        return [
-            (
-                f"{self._phase(entry['epoch'])}, epoch {entry['epoch']}"
-                + (", chosen" if entry is chosen and self.config.selection.by != "last" else ""),
-                entry["map"],
-                entry["average_map"],
-            )
-            for entry in self.evaluations
-            if entry is chosen or entry["epoch"] in ends or entry["epoch"] > last
-        ]
-
-    def _phase(self, epoch: int) -> str:
-        """The name of what is trained in an epoch."""
-        schedule = self.config.schedule
-        if epoch > schedule.epochs:
-            each = student_epochs(self.config, len(self.training))
-            return f"student {math.ceil((epoch - schedule.epochs) / each)}"
-        return PHASES[target_at(self.config, epoch).kind]
 
     def _training_state(self) -> dict[str, Any]:
         """All that a run needs to go on but the weights. Random numbers are not among it: they are
@@ -590,7 +540,7 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _prune(self) -> None:
-        chosen = self._chosen()["epoch"] if self.evaluations else None
+        chosen = chosen_of(self.config, self.evaluations)["epoch"] if self.evaluations else None
         prune_checkpoints(
             self.folder.checkpoints, self.config.schedule.checkpoints_kept, also=chosen
         )
