@@ -83,7 +83,7 @@ def test_operations_are_called_with_what_they_take(name):
 
 
 def test_growth_fails_nothing_that_was_not_asked():
-    assert Growth(19.9, 0, 0).problems(20.0) == []
+    assert Growth(19.9, 1, 1).problems(20.0) == []
     assert Growth(-50.0, -1, -1).problems(20.0) == []
 
 
