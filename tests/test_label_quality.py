@@ -140,14 +140,21 @@ def test_quick_run_on_simulated_data(tmp_path):
         assert 0.0 < method["brier"] < 1.0
         assert sum(row["snippets"] for row in method["calibration"]) == source["snippets"]
 
+    table = tmp_path / "table.md"
     again = subprocess.run(
-        [*COMMAND, "--read", str(report_file)],
+        [*COMMAND, "--read", str(report_file), "--markdown", str(table), "--match", "raw | mean"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     assert again.stdout == done.stdout
+    mean = next(m for m in methods if (m["selection"], m["labelling"]) == ("raw", "mean"))
+    assert table.read_text().splitlines() == [
+        "| instances | labels | simulated |",
+        "| --- | --- | --- |",
+        f"| raw | mean | **{mean['pooled_ap']:.4f}** |",
+    ]
 
 
 def test_unwritable_report_is_refused_before_the_work(tmp_path):

@@ -30,7 +30,7 @@ from benchmarks.label_quality.sources import (
     load_source,
 )
 from gaufuse.utils.console import ProgressLine, make_console
-from gaufuse.utils.files import write_json
+from gaufuse.utils.files import write_json, write_text
 from gaufuse_ext.annotations import read_json
 
 SCHEMA = 1
@@ -69,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
     parser.add_argument(
+        "--markdown", metavar="FILE", help="write pooled AP as a table, a column a source"
+    )
+    parser.add_argument(
         "--plot", metavar="FILE", help="draw calibration, as PNG or SVG (needs matplotlib)"
     )
 
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
     """Measures, or reads what was measured; prints the tables and writes what was asked for."""
     if options.plot and importlib.util.find_spec("matplotlib") is None:
         raise ValueError("--plot needs matplotlib: pip install matplotlib")
-    for path in filter(None, (options.json, options.plot)):
+    for path in filter(None, (options.json, options.markdown, options.plot)):
         if not Path(path).parent.is_dir():  # now, not after minutes
             raise ValueError(f"{path}: no such folder")
     report = _read(options.read) if options.read else _measure(options)
@@ -88,6 +91,8 @@ def run(options: argparse.Namespace) -> None:
     print(show.EXPLANATION)
     if options.json:
         write_json(options.json, report)
+    if options.markdown:
+        write_text(Path(options.markdown), show.markdown(report["sources"], options.match))
     if options.plot:
         show.save_plot(report, options.plot)
 

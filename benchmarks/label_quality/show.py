@@ -69,6 +69,35 @@ def weakest_table(results: Sequence[dict]) -> str:
     return "\n".join([title, *lines])
 
 
+def markdown(results: Sequence[dict], match: Sequence[str]) -> str:
+    """Pooled AP of the methods whose row contains one of `match`, a column a source, its best one
+    bold; in the order of the names."""
+    rows: dict[tuple[str, str], list[float | None]] = {}
+    for column, result in enumerate(results):
+        for method in result["methods"]:
+            own = (method["selection"], method["labelling"])
+            if any(text in " | ".join(own) for text in match):
+                cells = rows.setdefault(own, [None] * len(results))
+                cells[column] = method["pooled_ap"]
+    best = [
+        max((cell or 0.0 for cell in column), default=0.0)
+        for column in zip(*rows.values(), strict=True)
+    ]
+
+    def shown(cell: float | None, highest: float) -> str:
+        if cell is None:
+            return ""
+        return f"**{cell:.4f}**" if cell == highest else f"{cell:.4f}"
+
+    header = ("instances", "labels", *(result["source"] for result in results))
+    lines = [header, ("---",) * len(header)]
+    lines += [
+        (*own, *(shown(*pair) for pair in zip(rows[own], best, strict=True)))
+        for own in sorted(rows)
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
 def save_plot(report: dict, path: str | Path) -> None:
     """Calibration of the best methods of each source and of the plain mean, one panel a source."""
     from matplotlib.figure import Figure  # optional; and no global state, no display
