@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="TEXT",
         default=[""],
-        help='only methods whose row, as "raw | mean", contains one of these',
+        help='only methods whose row, as "raw | mean", contains one of these; with --read, in '
+        "--markdown alone",
     )
     parser.add_argument("--quick", action="store_true", help="few videos, a small grid; seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation and the training")

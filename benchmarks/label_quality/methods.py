@@ -51,7 +51,7 @@ def selections(quick: bool) -> list[Selection]:
     """Before fusion, after NMS, after Gaussian weighted fusion."""
     chosen = [Selection("raw", lambda segments, scores: (segments, scores))]
     chosen += [_nms(threshold) for threshold in (0.3, 0.45)]
-    # The release's overlap with temperatures around its own, and what the preset multi_label has.
+    # The release's overlap with temperatures around its own, and what preset general has.
     fusions = [
         ("candidate", 0.25, 0.02),
         ("candidate", 0.25, 0.2),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.training.inputs import CLASSES
-from gaufuse.config import SecondRoundConfig, load_config
+from gaufuse.config import load_config
 from gaufuse.data.dataset import Batch
 from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.training.second_round import LabelLoss
@@ -61,7 +61,7 @@ def student_step(
 def student_floor(batch: Batch) -> Callable[[], object]:
     """Forward and backward of its matrix products on the snippets themselves, without padding; the
     convolutions' neighbours lie beside them already."""
-    second: SecondRoundConfig = load_config("general").second_round
+    second = load_config("general").second_round
     width, layers = second.width, len(second.dilations)
     features = torch.cat([x[:n] for x, n in zip(batch.features, batch.sizes, strict=True)])
     device = features.device

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 def drop_(x: torch.Tensor, p: float) -> float:
     """Sets a share p of x, in [0, 1), to zero and multiplies the rest, in place, by the factor that
-    is returned. For what needs no gradient."""
+    is returned. x: of any floating-point dtype, needs no gradient."""
     if p == 0.0:
         return 1.0
     cut = round(p * 65536)
