@@ -110,7 +110,7 @@ class Trainer:
             device,
             config.release_quirks.memory_of_first_class,
         )
-        self.labels = LabelBank()
+        self.labels = LabelBank(config.schedule.settles)
         self.teacher = OnlineTeacher(config)
         self.step = TrainingStep(model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
@@ -385,9 +385,12 @@ class Trainer:
     def _student_labels(self, student: int) -> list[torch.Tensor]:
         everyone = list(range(len(self.training)))
         labels = self._labels_by([(self.model, everyone)], self._path, f"student {student + 1}")
+        self.labels.replace(labels)
+        if student == 0 and self.labels.settled is not None:
+            labels = self.labels.settled
         if self.config.second_round.across:
             labels = self._labels_across(labels, student)
-        self.labels.replace(labels)
+            self.labels.replace(labels)
         return labels
 
     def _labels_across(self, labels: list[torch.Tensor], student: int) -> list[torch.Tensor]:
