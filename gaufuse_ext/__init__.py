@@ -14,10 +14,11 @@ from gaufuse_ext.evaluation.detection_map import DetectionMap, detection_map
 from gaufuse_ext.evaluation.detection_map_metric import DetectionMapMetric
 from gaufuse_ext.evaluation.match_detections import Matches, match_detections
 from gaufuse_ext.flat_segments import FlatSegments
+from gaufuse_ext.linpro.labels import LinproLabels, LinproStatus
 from gaufuse_ext.ops.count_proposals import count_proposals
 from gaufuse_ext.ops.fuse_segments import FusedSegments, fuse_segments
 from gaufuse_ext.ops.interval_membership import interval_membership
-from gaufuse_ext.ops.linpro_labels import LinproLabels, LinproStatus, linpro_labels
+from gaufuse_ext.ops.linpro_labels import linpro_labels
 from gaufuse_ext.ops.nms import nms
 from gaufuse_ext.ops.segment_iou import segment_iou
 from gaufuse_ext.ops.segment_voting import segment_voting

@@ -9,9 +9,11 @@ import torch
 
 import gaufuse_ext as gx
 from gaufuse_ext._library import _native
+from gaufuse_ext.linpro.instances import Instances
+from gaufuse_ext.linpro.labels import UNSOLVED
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.interval_membership import MODES
-from gaufuse_ext.ops.linpro_labels import _UNSOLVED, _Instances, _solve
+from gaufuse_ext.ops.linpro_labels import _solve
 from test_linpro_native import SNIPPETS, batch
 
 DEFAULT = LinproTerms(0.1, 0.05, 1.0, 0.0, 1e-3, True, False, "mean", False)
@@ -35,14 +37,14 @@ def test_the_same_bits_as_on_the_cpu(emulation, name):
     lengths = torch.arange(SNIPPETS - 11, SNIPPETS + 1)
     for given in (None, weights):
         arguments = (
-            _Instances(segments, scores, given, counts, lengths),
+            Instances(segments, scores, given, counts, lengths),
             SNIPPETS,
             TERMS[name],
             "native",
         )
         found = _solve(*arguments)
         expected = emulation.on_cpu(lambda arguments=arguments: _solve(*arguments))
-        assert not (found[-1][1] == _UNSOLVED).any()
+        assert not (found[-1][1] == UNSOLVED).any()
         for ours, theirs in zip(found, expected, strict=True):
             assert torch.equal(ours, theirs)
 
@@ -84,12 +86,12 @@ def test_groups_of_many_instances(emulation):
     scores = torch.rand(2, 180, generator=generator).double() - 0.2
     weights = scores.clamp(min=0.0)
     for terms in (DEFAULT, RELEASED._replace(rows="mean")):
-        arguments = _Instances(segments, scores, weights, None, None), 800, terms, "native"
+        arguments = Instances(segments, scores, weights, None, None), 800, terms, "native"
         found = _solve(*arguments)
         expected = emulation.on_cpu(lambda arguments=arguments: _solve(*arguments))
         for ours, theirs in zip(found, expected, strict=True):
             assert torch.equal(ours, theirs)
-        assert (found[-1][1] != _UNSOLVED).all()
+        assert (found[-1][1] != UNSOLVED).all()
 
 
 def test_memory_grows_with_what_components_need_and_not_with_padding():
@@ -135,13 +137,13 @@ def test_garbage_leads_nowhere_out_of_bounds():
         segments, scores, weights = wild[pick[..., :2]], wild[pick[..., 2]], wild[pick[..., 3]]
         counts = torch.arange(12) - 3
         labels, _, (_, codes) = _solve(
-            _Instances(segments.double(), scores.double(), weights.double(), counts, None),
+            Instances(segments.double(), scores.double(), weights.double(), counts, None),
             25,
             TERMS[name],
             "native",
         )
         assert ((labels >= 0.0) & (labels <= 1.0)).all()
-        assert (codes == _UNSOLVED).any()
+        assert (codes == UNSOLVED).any()
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -149,7 +151,7 @@ def test_values_that_are_not_finite_are_not_solved(name):
     segments = torch.tensor([[[2.0, 9.0]], [[2.0, 9.0]], [[2.0, torch.nan]]]).double()
     scores = torch.tensor([[torch.nan], [torch.inf], [0.5]]).double()
     labels, _, (_, codes) = _solve(
-        _Instances(segments, scores, None, None, None), 20, TERMS[name], "native"
+        Instances(segments, scores, None, None, None), 20, TERMS[name], "native"
     )
-    assert (codes == _UNSOLVED).all()
+    assert (codes == UNSOLVED).all()
     assert not labels.any()

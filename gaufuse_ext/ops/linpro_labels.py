@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 
 from gaufuse_ext import _checks
-from gaufuse_ext._fork import kernel_threads, works_in_forked_child
+from gaufuse_ext._fork import works_in_forked_child
 from gaufuse_ext._groups import group_sizes, scored_groups, valid_mask
 from gaufuse_ext._library import _native, call_native, define_operation
-from gaufuse_ext.array_types import Floats
-from gaufuse_ext.linpro import highs
-from gaufuse_ext.linpro.explain import Conflict, find_conflicts
-from gaufuse_ext.linpro.group import Solution, solve_group
+from gaufuse_ext.linpro.highs_batch import solve_by_highs
+from gaufuse_ext.linpro.instances import Instances
+from gaufuse_ext.linpro.labels import UNSOLVED, LinproLabels
 from gaufuse_ext.linpro.terms import RELEASED, LinproTerms
 from gaufuse_ext.ops.interval_membership import MODES
-
-T = TypeVar("T")
 
 FORMULATIONS = ("uniform", "released")
 BACKENDS = ("auto", "native", "highs")
@@ -31,161 +24,6 @@ PRICES = ("snippet", "instance")
 CONSTRAINTS = ("elastic", "hard")
 WEIGHTS = ("constant", "confidence", "exponential")
 MARGIN, MARGIN_POWER = 0.0785, 0.9  # of the ring, as for interval_membership
-
-
-class LinproStatus(StrEnum):
-    """How a group's labels came about; compares equal to its text."""
-
-    OPTIMAL = "optimal"
-    RELAXED = "relaxed"  # hard constraints were infeasible: least l1 residual instead
-    EMPTY = "empty"  # no instance, or no instance that covers a snippet
-    UNSOLVED = "unsolved"  # backend="native" on CUDA left the group: its labels are zero
-
-
-# In the order of gaufuse::LinproStatus.
-_STATUSES = (
-    LinproStatus.EMPTY,
-    LinproStatus.OPTIMAL,
-    LinproStatus.UNSOLVED,
-    LinproStatus.RELAXED,
-)
-_UNSOLVED = _STATUSES.index(LinproStatus.UNSOLVED)
-_RELAXED = _STATUSES.index(LinproStatus.RELAXED)
-
-
-class _Instances(NamedTuple):
-    """(N, 2), (N,), (N,), (1,), (1,) of one group."""
-
-    segments: torch.Tensor  # (G, N, 2)
-    scores: torch.Tensor  # (G, N)
-    weights: torch.Tensor | None  # (G, N); None: ones
-    counts: torch.Tensor | None  # (G,) int64
-    lengths: torch.Tensor | None  # (G,) int64
-
-    def group(self, index: int) -> tuple[Floats, Floats, Floats]:
-        """Segments, scores and weights of one group, without padding; of what is on the host."""
-        count = self.scores.shape[1] if self.counts is None else max(0, int(self.counts[index]))
-        weights = torch.ones_like(self.scores) if self.weights is None else self.weights
-        arrays = (x[index, :count].numpy() for x in (self.segments, self.scores, weights))
-        segments, confidences, own_weights = arrays
-        return segments, confidences, own_weights
-
-    def on_host(self, groups: list[int]) -> _Instances:
-        """These groups alone, as float64 on the CPU, by one copy from the device."""
-        index = torch.tensor(groups, device=self.scores.device)
-        parts = _of_each(self, lambda x: x[index])
-        given = [x for x in parts if x is not None]
-        rows = torch.cat([x.reshape(len(groups), -1).double() for x in given], dim=1).cpu()
-        columns = iter(rows.split([x[0].numel() for x in given], dim=1))
-        return _of_each(parts, lambda x: next(columns).reshape(x.shape))
-
-    def as_batch(self) -> _Instances:
-        """One group as a batch of one."""
-        if self.scores.dim() == 2:
-            return self
-        weights = None if self.weights is None else self.weights.unsqueeze(0)
-        return self._replace(
-            segments=self.segments.unsqueeze(0), scores=self.scores.unsqueeze(0), weights=weights
-        )
-
-    def length(self, index: int, num_snippets: int) -> int:
-        return num_snippets if self.lengths is None else int(self.lengths[index])
-
-
-def _of_each(instances: _Instances, change: Callable[[torch.Tensor], torch.Tensor]) -> _Instances:
-    """What a change makes of each tensor that is there, in their order."""
-    segments, scores, weights, counts, lengths = instances
-    return _Instances(
-        change(segments),
-        change(scores),
-        None if weights is None else change(weights),
-        None if counts is None else change(counts),
-        None if lengths is None else change(lengths),
-    )
-
-
-@dataclass(frozen=True)
-class LinproLabels:
-    """Labels of G groups; without the G axis (and one status) for unbatched input."""
-
-    labels: torch.Tensor  # (G, T) in [0, 1], zero outside of instances and rings
-    _figures: torch.Tensor = field(repr=False)  # (3, G) float64: objective, residual, gap
-    _numbers: torch.Tensor = field(repr=False)  # (2, G) int64: pivots, codes
-    _instances: _Instances = field(repr=False)
-    _rows: str = field(repr=False)
-
-    @property
-    @works_in_forked_child
-    def objective(self) -> torch.Tensor:
-        """(G,) in the dtype of the labels."""
-        return self._figures[0].to(self.labels.dtype)
-
-    @property
-    @works_in_forked_child
-    def residual(self) -> torch.Tensor:
-        """(G,) sum over instances of ``|M x - q|``, in the dtype of the labels."""
-        return self._figures[1].to(self.labels.dtype)
-
-    @property
-    def gap(self) -> torch.Tensor:
-        """(G,) float64: between objective and dual bound, relative; NaN where HiGHS solved."""
-        return self._figures[2]
-
-    @property
-    def pivots(self) -> torch.Tensor:
-        """(G,) int64, simplex pivots of the native solver."""
-        return self._numbers[0]
-
-    @property
-    def codes(self) -> torch.Tensor:
-        """(G,) int64, statuses as numbers: reading `status` waits for the device."""
-        return self._numbers[1]
-
-    @property
-    @works_in_forked_child
-    def status(self) -> list[LinproStatus] | LinproStatus:
-        """(G,)"""
-        return _per_group(self.codes, [_STATUSES[code] for code in self.codes.reshape(-1).tolist()])
-
-    @property
-    @works_in_forked_child
-    def relaxed(self) -> torch.Tensor:
-        """(G,) bool, without waiting for the device: whose status is "relaxed"."""
-        return self.codes == _RELAXED
-
-    @property
-    @works_in_forked_child
-    def by_highs(self) -> torch.Tensor:
-        """(G,) bool, without waiting for the device: whose labels HiGHS made."""
-        return self.gap.isnan()
-
-    @property
-    def backend(self) -> list[str] | str:
-        """(G,) "native" or "highs"."""
-        by_highs = self.by_highs.reshape(-1).tolist()
-        return _per_group(self.codes, ["highs" if by else "native" for by in by_highs])
-
-    @works_in_forked_child
-    def explain(self, group: int = 0) -> list[Conflict]:
-        """The instances of a group whose confidences the labels do not meet, the worst first: by
-        how much, and which overlapping instances pull the other way. Empty where all are met.
-
-        Raises:
-            IndexError: there is no such group.
-        """
-        instances = self._instances.as_batch()
-        groups = len(instances.scores)
-        if not 0 <= group < groups:
-            raise IndexError(f"group must lie in [0, {groups}), got {group}")
-        labels = self.labels if self.labels.dim() == 1 else self.labels[group]
-        labels = labels[: instances.length(group, len(labels))]
-        return find_conflicts(
-            *instances.on_host([group]).group(0), labels.double().cpu().numpy(), self._rows
-        )
-
-
-def _per_group(codes: torch.Tensor, values: list[T]) -> list[T] | T:
-    return values if codes.dim() else values[0]
 
 
 @works_in_forked_child
@@ -291,13 +129,13 @@ def linpro_labels(
         lengths = _checks.check_counts("lengths", lengths, groups, scores.device)
     segments, scores = segments.detach(), scores.detach()
     weights = _find_weights(weights, weight_temperature, scores, counts)
-    instances = _Instances(segments, scores, weights, counts, lengths)
+    instances = Instances(segments, scores, weights, counts, lengths)
     labels, figures, numbers = _solve(instances, num_snippets, terms, backend)
     return LinproLabels(labels, figures, numbers, instances, terms.rows)
 
 
 def _solve(
-    instances: _Instances, num_snippets: int, terms: LinproTerms, backend: str
+    instances: Instances, num_snippets: int, terms: LinproTerms, backend: str
 ) -> tuple[torch.Tensor, ...]:
     """Labels (G, T), figures (3, G) and numbers (2, G), as LinproLabels has them."""
     return _operation(
@@ -390,44 +228,6 @@ def _find_weights(
     return relative.nan_to_num(0.0)  # of groups without instances
 
 
-def _solve_by_highs(
-    groups: list[int],
-    terms: LinproTerms,
-    instances: _Instances,
-    labels: torch.Tensor,
-    figures: torch.Tensor,
-    numbers: torch.Tensor,
-) -> None:
-    """Solves groups of a batch and writes their labels (G, T), figures (3, G) and numbers (2, G):
-    one copy down, one up."""
-    num_snippets = labels.shape[1]
-    given = instances.on_host(groups)
-
-    def solve(row: int) -> Solution:
-        arguments = given.group(row)
-        if not all(np.isfinite(x).all() for x in arguments):  # only on CUDA has nobody checked
-            raise ValueError(
-                f"segments, scores and weights must be finite, those of group {groups[row]} are not"
-            )
-        length = given.length(row, num_snippets)
-        return solve_group(*arguments, length, terms, highs.solve)
-
-    rows = np.zeros((len(groups), num_snippets + 5))
-    threads = min(kernel_threads(), len(groups))
-    solutions = highs.map_on_own_threads(solve, range(len(groups)), threads)
-    for row, solution in zip(rows, solutions, strict=True):
-        row[: len(solution.labels)] = solution.labels
-        status = LinproStatus.EMPTY if solution.empty else LinproStatus.OPTIMAL
-        status = LinproStatus.RELAXED if solution.relaxed else status
-        code = _STATUSES.index(status)
-        row[num_snippets:] = solution.objective, solution.residual, np.nan, 0, code
-    table = torch.from_numpy(rows).to(labels.device)
-    index = torch.tensor(groups, device=labels.device)
-    labels[index] = table[:, :num_snippets].to(labels)
-    figures[:, index] = table[:, num_snippets : num_snippets + 3].T
-    numbers[:, index] = table[:, num_snippets + 3 :].T.to(numbers)
-
-
 def _implementation(
     segments: torch.Tensor,
     scores: torch.Tensor,
@@ -451,7 +251,7 @@ def _implementation(
 
     HiGHS is in here, too: which groups are left to it only their values say, and under
     torch.compile nothing outside of an operation may look at values."""
-    given = _Instances(segments, scores, weights, counts, lengths)
+    given = Instances(segments, scores, weights, counts, lengths)
     if weights is not None:
         if weights.dtype != scores.dtype:
             if scores.is_cuda:
@@ -516,7 +316,7 @@ def _implementation(
         found = (labels, figures, numbers)
         if scores.dim() == 1:
             found = (labels.unsqueeze(0), figures.unsqueeze(1), numbers.unsqueeze(1))
-        _solve_by_highs(left, terms, given.as_batch(), *found)
+        solve_by_highs(left, terms, given.as_batch(), *found)
     if labels.dtype != given.scores.dtype:
         labels = labels.to(given.scores.dtype)
     return labels, figures, numbers
@@ -534,9 +334,9 @@ def _left_to_highs(numbers: torch.Tensor, backend: int) -> list[int]:
         return []
     codes = numbers.tolist()[1]
     codes = codes if numbers.dim() == 2 else [codes]
-    if _UNSOLVED not in codes:
+    if UNSOLVED not in codes:
         return []
-    left = [group for group, code in enumerate(codes) if code == _UNSOLVED]
+    left = [group for group, code in enumerate(codes) if code == UNSOLVED]
     if BACKENDS[backend] == "native":
         raise RuntimeError(
             f"the native backend cannot solve group {left[0]} (too large, or not proved "
