@@ -376,6 +376,10 @@ def test_real_runs(tmp_path, monkeypatch, capsys):
         metrics = json.loads((folder / "metrics.json").read_text())
         assert found[arm]["average_map"] == metrics["average_map"]
     assert [entry["epoch"] for entry in found["full"]["evaluations"]] == [2, 4, 7]
-    assert [refresh["epoch"] for refresh in found["full"]["labels"]] == [2, 4, 5]
+    first, *others = found["full"]["labels"]
+    assert [refresh["epoch"] for refresh in (first, *others)] == [2, 4, 5]
+    assert 0.0 < first["average_precision"] < 1.0
+    assert first["best_gain"] is None
+    assert all(isinstance(refresh["best_gain"], float) for refresh in others)
     assert main(["experiment", str(path)]) == 0
     assert "2 runs finished earlier, 0 to do" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from gaufuse.cli.main import main
 from gaufuse.experiment.definition import Experiment, cells_of
 from gaufuse.experiment.document import document
 from gaufuse.experiment.summary import summarise, summary_json
-from gaufuse.experiment.tables import all_tables, markdown_table, phase_table
+from gaufuse.experiment.tables import all_tables, label_table, markdown_table, phase_table
 
 GRID = {
     "title": "Steps",
@@ -286,6 +286,29 @@ def test_an_arm_that_is_a_phase_of_another_one():
 def test_a_phase_of_nothing_is_refused(arm, said):
     with pytest.raises(ValueError, match=said):
         Experiment.model_validate(GRID | {"arms": GRID["arms"] | {"early": arm}})
+
+
+def test_labels_against_segments_are_told_where_records_have_them(experiment):
+    def labels(seed: int) -> list[dict]:
+        return [
+            {"epoch": 2, "coverage": 0.2, "average_precision": 0.5 + seed / 10, "best_gain": None},
+            {"epoch": 4, "coverage": 0.2, "average_precision": 0.6, "best_gain": -0.2},
+            {"epoch": 6, "coverage": 0.2, "average_precision": 0.7, "best_gain": -0.4 - seed / 5},
+        ]
+
+    records = [
+        record_of(cell, 50.0, labels=labels(cell.seed) if cell.arm == "labels" else [{"epoch": 2}])
+        for cell in cells_of(experiment)
+        if cell.data == "a"
+    ]
+    summary = summarise(experiment, records)
+    (row,) = label_table(summary).rows
+    # Gains of the seeds: -0.3, -0.4, -0.5.
+    assert row == ["a", "labels", "3", "0.600", "0.700", "-0.40* [-0.65, -0.15]"]
+    assert "## Labels against annotated segments" in document(summary, "command", None)
+    earlier = next(record for record in records if record["arm"] == "labels")
+    earlier["labels"] = [{"epoch": 2, "coverage": 0.2}]
+    assert label_table(summarise(experiment, records)) is None
 
 
 def test_runs_without_phases_have_no_such_table(experiment):

@@ -192,6 +192,22 @@ def test_mean_confidences_of_a_group_by_hand():
     assert of("keep 0.5, share 1") == ([[1.0, 3.0]], [1.0])
 
 
+def test_the_best_gain_of_a_change_by_hand(tmp_path):
+    subset = load_dataset(tiny_dataset(tmp_path)).training
+    perfect = ground_truth_labels(subset)
+
+    def gain(moved: float, left: float) -> float | None:
+        """Of labels on their way from (moved + left) to (left) of what the truth is short of."""
+        labels = [(1.0 - left) * video for video in perfect]
+        previous = [(1.0 - left - moved) * video for video in perfect]
+        return label_quality(labels, subset, previous).best_gain
+
+    assert gain(0.2, 0.3) == pytest.approx(1.5)  # it went the right way, and should go on
+    assert gain(0.5, -0.1) == pytest.approx(-0.2)  # it went too far
+    assert gain(0.0, 0.3) is None
+    assert label_quality(perfect, subset).best_gain is None
+
+
 def test_the_quality_of_a_subsets_labels_by_hand(tmp_path):
     """Over the labelled classes alone; a video without segments is left out."""
     subset = load_dataset(tiny_dataset(tmp_path)).training

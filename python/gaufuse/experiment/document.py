@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 
 from gaufuse.experiment.summary import Summary
-from gaufuse.experiment.tables import INTERVALS, Table, all_tables, markdown_table, phase_table
+from gaufuse.experiment.tables import (
+    INTERVALS,
+    Table,
+    all_tables,
+    label_table,
+    markdown_table,
+    phase_table,
+)
 
 HOW_TO_READ = """\
 Average mAP in percent; mean ± standard deviation over seeds. A difference is that of runs with the
@@ -15,6 +22,12 @@ Intervals are not corrected for how many there are: of twenty that say nothing, 
 data set that is simulated from several data seeds counts once for each, training seeds averaged.
 The mean of the data sets speaks about these data sets, not about others. Times are wall times of
 whole runs of one thread, several side by side."""
+
+LABELS = """\
+Average precision of labels, ranking the snippets of a training video's labelled classes, at the
+first refresh and at the last; and the gain g that would have brought labels Q nearest to the truth
+by Q + g (Q - Q'), Q' being those before, mean of a run's refreshes: above 0, a change says what was
+wrong; below 0, it is rather chance. Training sees none of these segments."""
 
 
 def document(summary: Summary, source: str, plot: str | None) -> str:
@@ -36,6 +49,9 @@ def document(summary: Summary, source: str, plot: str | None) -> str:
     parts += [_section(table) for table in tables[len(summary.data) :]]
     if plot is not None:
         parts.append(f"![arms by data set]({plot})")
+    labels = label_table(summary)
+    if labels is not None:
+        parts.append(_section(labels, LABELS))
     parts.append(_arms(summary))
     for data, table in zip(summary.data, per_data, strict=True):
         parts.append(f"## {data}\n\n{_description(summary, data)}\n\n{markdown_table(table)}")

@@ -81,15 +81,18 @@ def _refreshes(log: Path) -> list[dict]:
     if not log.is_file():
         return []
     records = (json.loads(line) for line in log.read_text().splitlines())
-    return [
-        {
+    refreshes: list[dict] = []
+    for record in records:
+        values = {
             key: round(value, 5) if isinstance(value, float) else value
             for key, value in record.items()
             if key != "kind"
         }
-        for record in records
-        if record["kind"] == "refresh"
-    ]
+        if record["kind"] == "refresh":
+            refreshes.append(values)
+        elif record["kind"] == "label_quality":  # of the refresh before it in the log
+            refreshes[-1] |= values
+    return refreshes
 
 
 def _thinned(entries: list[dict], most: int) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -126,6 +127,39 @@ def comparison_table(summary: Summary) -> Table:
         rows.append([f"{arm} - {other}", *map(with_interval, cells), with_interval(mean)])
     title = f"differences of average mAP, paired by seed, {INTERVALS[summary.method]}"
     return Table(title, ["", *summary.data, "mean of the data sets"], rows)
+
+
+def label_table(summary: Summary) -> Table | None:
+    """How good the labels of training videos were, and whether their changes said what was wrong;
+    of the arms whose records have it (records of earlier versions do not)."""
+    rows = []
+    for data in summary.data:
+        for arm in summary.arms:
+            result = summary.results.get((data, arm))
+            runs = [] if result is None else [_measured(record) for record in result.records]
+            if not runs or not all(runs):
+                continue
+            gains = [
+                [own["best_gain"] for own in run if own["best_gain"] is not None] for run in runs
+            ]
+            means = [fmean(own) for own in gains if own]
+            rows.append(
+                [
+                    data,
+                    arm,
+                    f"{len(runs)}",
+                    f"{fmean(run[0]['average_precision'] for run in runs):.3f}",
+                    f"{fmean(run[-1]['average_precision'] for run in runs):.3f}",
+                    with_interval(estimate(means, summary.method)) if means else NOTHING,
+                ]
+            )
+    header = ["", "", "runs", "first labels", "last labels", "best gain of a change"]
+    return Table("labels against annotated segments", header, rows) if rows else None
+
+
+def _measured(record: dict) -> list[dict]:
+    """Its refreshes whose labels were compared with segments."""
+    return [own for own in record.get("labels", ()) if "best_gain" in own]
 
 
 def with_deviation(result: Result) -> str:

@@ -23,16 +23,25 @@ class LabelQuality:
     average_precision: float  # of the pairs, ranked by label
     brier: float  # mean squared difference to the truth
     calibration_error: float  # mean |share of positives - mean label| of a bin, by its pairs
+    # The multiple of the change since the labels before that, added, would have brought them
+    # nearest to the truth: above 0 a delta says where labels are wrong, below 0 it is rather
+    # chance, best taken back. None: there were none before, or nothing has changed.
+    best_gain: float | None = None
 
 
-def label_quality(labels: Sequence[torch.Tensor], subset: VideoSubset) -> LabelQuality | None:
+def label_quality(
+    labels: Sequence[torch.Tensor],
+    subset: VideoSubset,
+    previous: Sequence[torch.Tensor] | None = None,
+) -> LabelQuality | None:
     """None where no video has segments, but only labels.
 
     Args:
         labels: (T, C) in [0, 1] of each video of the subset.
+        previous: those before them.
     """
     index = {label: c for c, label in enumerate(subset.info.classes)}
-    found, truth = [], []
+    found, truth, changes = [], [], []
     for video, name in enumerate(subset.names):
         own = subset.annotations[name]
         if not len(own.segments) or not (own.segments[:, 1] > own.segments[:, 0]).all():
@@ -41,6 +50,8 @@ def label_quality(labels: Sequence[torch.Tensor], subset: VideoSubset) -> LabelQ
         for label in dict.fromkeys(own.labels):
             chosen = [other == label for other in own.labels]
             found.append(labels[video][:, index[label]].double().cpu().numpy())
+            if previous is not None:
+                changes.append(found[-1] - previous[video][:, index[label]].double().cpu().numpy())
             truth.append(covered_snippets(snippets[chosen], len(labels[video])))
     if not found:
         return None
@@ -49,6 +60,7 @@ def label_quality(labels: Sequence[torch.Tensor], subset: VideoSubset) -> LabelQ
         average_precision(pairs, positive) or 0.0,
         float(np.square(pairs - positive).mean()),
         calibration_error(calibration(pairs, positive)),
+        best_gain(np.concatenate(changes), positive - pairs) if changes else None,
     )
 
 
@@ -60,6 +72,12 @@ def covered_snippets(segments: np.ndarray, length: int) -> np.ndarray:
         first = min(max(0, round(start)), length - 1)
         covered[first : max(first + 1, round(end))] = True
     return covered
+
+
+def best_gain(change: np.ndarray, error: np.ndarray) -> float | None:
+    """The g that makes the sum of (error - g change)^2 least; None where nothing has changed."""
+    size = float(np.square(change).sum())
+    return float((change * error).sum()) / size if size > 0.0 else None
 
 
 def average_precision(labels: np.ndarray, truth: np.ndarray) -> float | None:

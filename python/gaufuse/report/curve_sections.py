@@ -36,6 +36,7 @@ def curves_section(runs: Sequence[RunInput]) -> Section:
 LABEL_TITLES = {
     "average_precision": "Average precision of labels",
     "calibration_error": "Calibration error of labels",
+    "best_gain": "Gain of the change that would have been best",
     "coverage": "Share of snippets with a label",
     "confidence": "Mean label where there is one",
     "change": "Mean change since last refresh",
@@ -61,8 +62,10 @@ def label_section(runs: Sequence[RunInput]) -> Section:
     if section.figures:
         section.text.append(
             "Average precision and calibration error are against annotated segments, whether a "
-            "snippet lies in one, over the labelled classes of each training video. Training "
-            "itself does not see these segments."
+            "snippet lies in one, over the labelled classes of each training video; so is the "
+            "gain, the multiple of the change since the labels before that, added to them, would "
+            "have been nearest to the truth (below zero: better taken back). Training itself does "
+            "not see these segments."
         )
     else:
         section.text.append("No labels were made at a refresh.")

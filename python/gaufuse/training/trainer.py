@@ -312,10 +312,10 @@ class Trainer:
             self.labels.current,
             self.world,
         )
-        self.labels.replace(labels)
-        self.memory.clear()
         self._report_labels(f"labels {refresh + 1}", statistics)
         self._log_label_quality(labels, self.epoch)
+        self.labels.replace(labels)
+        self.memory.clear()
 
     def _after_online_epoch(self) -> None:
         if self.epoch == self.config.schedule.base_epochs:
@@ -339,9 +339,10 @@ class Trainer:
         )
 
     def _log_label_quality(self, labels: list[torch.Tensor], epoch: int) -> None:
-        """For those who read the log: segments of training videos teach and choose nothing."""
+        """Of labels that the bank does not have yet. For those who read the log: segments of
+        training videos teach and choose nothing."""
         if self.world.is_first:
-            quality = label_quality(labels, self.training)
+            quality = label_quality(labels, self.training, self.labels.current)
             if quality is not None:
                 self._log.write(epoch, "label_quality", asdict(quality))
 
