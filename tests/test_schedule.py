@@ -57,16 +57,6 @@ def test_targets_of_each_kind_of_phase():
     assert target("labels+delta") == (pytest.approx([1.0, 0.0], abs=1e-6), 1.0)
 
 
-def test_settled_labels_are_of_refreshes():
-    settled = 'schedule.target=[{until=2, kind="none"}, {until=7, kind="settled"}]'
-    assert short_config(settled).schedule.settles
-    assert not short_config().schedule.settles
-    with pytest.raises(ValueError, match=r"use target 'labels'"):
-        short_config(settled, "schedule.policy=online", "schedule.teacher_every=1")
-    with pytest.raises(ValueError, match=r"needs 1 refresh\(es\) by then, there is 0"):
-        short_config('schedule.target=[{until=7, kind="settled"}]')
-
-
 def test_who_names_epochs_gets_them(tmp_path):
     long = ["schedule.epochs=90", *(f"{x}=[{{until=90, value=1e-3}}]" for x in
             ("optimizer.learning_rate", "loss.spl_weight")),

@@ -243,33 +243,6 @@ def test_several_models_share_the_videos_out(dataset):
     assert parts[1].change == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_student_learns_settled_labels(dataset, tmp_path):
-    """The mean of the refreshes at epochs 2, 4 and 5 and of the finished base model's labels."""
-    trainer = make_trainer(
-        dataset,
-        tmp_path / "run",
-        'schedule.target=[{until=2, kind="none"}, {until=7, kind="settled"}]',
-        "second_round.rounds=1",
-        "second_round.epochs=1",
-        "second_round.least_steps=0",
-    )
-    refreshes, replace = [], trainer.labels.replace
-
-    def kept(labels):
-        refreshes.append(labels)
-        replace(labels)
-
-    trainer.labels.replace = kept
-    learned = []
-    trained_student = trainer._trained_student
-    trainer._trained_student = lambda *args: learned.append(args[1]) or trained_student(*args)
-    trainer.run()
-    assert len(refreshes) == 4
-    for own, made in zip(learned[0], zip(*refreshes, strict=True), strict=True):
-        torch.testing.assert_close(own, torch.stack(made).mean(0))
-    assert len({float(labels[0].sum()) for labels in refreshes}) > 1
-
-
 @pytest.mark.parametrize("videos", [2, 5, 12])
 def test_halves_are_all_videos_once(videos):
     halves = halves_of(videos, seed=1)

@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 
 import gaufuse_ext as gx
-from gaufuse.config import TargetPhase
 from gaufuse.data.dataset import load_dataset
 from gaufuse.labels.pseudo_labels import LabelBank, make_labels
 from gaufuse.model.checkpoint import latest_checkpoint, load_checkpoint
@@ -152,32 +151,6 @@ def test_label_bank_targets(dataset):
     assert target.total == 0.0
     torch.testing.assert_close(target.values[1, :length], 2.5 * (new[1] - old[1]))
     assert (target.values[1, length:] == 0).all()
-
-
-def test_settled_labels_are_the_mean_of_all_refreshes(dataset):
-    refreshes = [[torch.rand(len(x), 3) for x in dataset.training.features] for _ in range(3)]
-    bank, resumed = LabelBank(settles=True), LabelBank(settles=True)
-    bank.replace(refreshes[0])
-    bank.replace(refreshes[1])
-    resumed.load_state_dict(bank.state_dict())
-    batch = dataset.training.batch([0, 1])
-    for own in (bank, resumed):
-        own.replace(refreshes[2])
-        target = own.target(batch, TargetPhase(until=1, kind="settled", gain=2.0))
-        mean = sum(labels[1] for labels in refreshes) / 3
-        torch.testing.assert_close(target.values[1, : len(mean)], 2.0 * mean)
-        assert target.total == 2.0
-        assert own.current is refreshes[2]  # the last refresh's stay what they are
-
-
-def test_a_label_bank_of_an_earlier_version_is_read():
-    bank = LabelBank()
-    bank.replace([torch.rand(5, 2)])
-    state = {name: bank.state_dict()[name] for name in ("current", "previous")}
-    other = LabelBank()
-    other.load_state_dict(state)
-    assert torch.equal(other.current[0], bank.current[0])
-    assert other.settled is None
 
 
 def test_a_label_bank_is_stored_by_its_columns():

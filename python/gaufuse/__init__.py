@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # for type checkers and editors; tests/test_face.py holds the
     from gaufuse.labels.pipeline import snippet_labels as snippet_labels
     from gaufuse.labels.pseudo_labels import labels_and_delta as labels_and_delta
     from gaufuse.labels.pseudo_labels import make_labels as make_labels
-    from gaufuse.labels.pseudo_labels import settled_labels as settled_labels
     from gaufuse.localization.detect import detect as detect
     from gaufuse.localization.detect import detections_of as detections_of
     from gaufuse.localization.evaluation import detection_score as detection_score
@@ -55,7 +54,6 @@ _HOME = {
     "snippet_labels": "labels.pipeline",
     "labels_and_delta": "labels.pseudo_labels",
     "make_labels": "labels.pseudo_labels",
-    "settled_labels": "labels.pseudo_labels",
     # the loop of the package
     "Trainer": "training.trainer",
     "TrainingStep": "training.step",

@@ -156,13 +156,11 @@ class MemoryConfig(Section):
 
 class TargetPhase(Section):
     """What snippets are trained on up to and including an epoch: nothing ("none"), the labels of
-    the last refresh ("labels"), their change since the one before ("delta", the paper's), labels
-    that have changed that much more ("labels+delta"), which holds what labels have taught, or
-    labels that every refresh moves by a smaller share of the change ("settled": the k-th by one
-    k-th), so that what is chance in a refresh is lost."""
+    the last refresh ("labels"), their change since the one before ("delta", the paper's), or labels
+    that have changed that much more ("labels+delta"), which holds what labels have taught."""
 
     until: Epoch
-    kind: Literal["none", "labels", "delta", "labels+delta", "settled"]
+    kind: Literal["none", "labels", "delta", "labels+delta"]
     gain: NotNegative = 1.0
 
 
@@ -203,7 +201,7 @@ class ScheduleConfig(Section):
         ends = [phase.until for phase in self.target]
         if sorted(set(ends)) != ends or not ends or ends[-1] < self.epochs:
             raise ValueError(f"target phases must rise and reach epoch {self.epochs}")
-        first = {"labels": 1, "delta": 2, "labels+delta": 2, "settled": 1}
+        first = {"labels": 1, "delta": 2, "labels+delta": 2}
         start = 0
         for phase in self.target:
             made = self._refreshes_by(start)
@@ -213,17 +211,7 @@ class ScheduleConfig(Section):
                     f"{first[phase.kind]} refresh(es) by then, there is {made}"
                 )
             start = phase.until
-        if self.settles and self.policy == "online":
-            raise ValueError(
-                "target 'settled' is of refreshes, and policy \"online\" has none (its teacher is "
-                "an average already): use target 'labels'"
-            )
         return self
-
-    @property
-    def settles(self) -> bool:
-        """Whether a phase trains on settled labels."""
-        return any(phase.kind == "settled" for phase in self.target)
 
     @property
     def refreshes(self) -> list[int]:

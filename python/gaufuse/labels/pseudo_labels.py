@@ -56,33 +56,20 @@ _Packed = list[dict[str, Any]]  # the fields of ClassColumns of every video
 
 
 class LabelBank:
-    """Labels Q(k) of every training video, those of the refresh before, and, where a phase trains
-    on them, settled ones, each (T, C)."""
+    """Labels Q(k) of every training video and those of the refresh before, each (T, C)."""
 
-    def __init__(self, settles: bool = False) -> None:
+    def __init__(self) -> None:
         self.current: list[torch.Tensor] | None = None
         self.previous: list[torch.Tensor] | None = None
-        self.settled: list[torch.Tensor] | None = None
-        self._settles = settles
-        self._refreshes = 0
 
     def replace(self, labels: list[torch.Tensor]) -> None:
         """Takes a refresh's labels (T, C) of each video; the current ones become the previous."""
         self.previous, self.current = self.current, labels
-        self._refreshes += 1
-        if self._settles:
-            before = self.settled or labels
-            self.settled = [
-                settled_labels(own, old, self._refreshes)
-                for own, old in zip(labels, before, strict=True)
-            ]
 
     def target(self, batch: Batch, phase: TargetPhase) -> SnippetTarget | None:
         """What the phase of the schedule trains a batch on (method section 5)."""
         if phase.kind == "none":
             return None
-        if phase.kind == "settled":
-            return phase_target(phase, self._padded(self.settled, batch))
         labels = self._padded(self.current, batch)
         if phase.kind == "labels":
             return phase_target(phase, labels)
@@ -93,20 +80,13 @@ class LabelBank:
             raise RuntimeError("no labels have been made yet: the schedule is inconsistent")
         return pad_labels(labels, batch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: of all labels the columns that are not zero."""
-        return {
-            "current": _pack(self.current),
-            "previous": _pack(self.previous),
-            "settled": _pack(self.settled),
-            "refreshes": self._refreshes,
-        }
+    def state_dict(self) -> dict[str, _Packed | None]:
+        """For a checkpoint: the columns of both refreshes' labels that are not zero."""
+        return {"current": _pack(self.current), "previous": _pack(self.previous)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, _Packed | None]) -> None:
         """Goes on with the labels of a checkpoint."""
         self.current, self.previous = _unpack(state["current"]), _unpack(state["previous"])
-        if "refreshes" in state:  # not in checkpoints of earlier versions, which settled nothing
-            self.settled, self._refreshes = _unpack(state["settled"]), state["refreshes"]
 
 
 def _pack(labels: list[torch.Tensor] | None) -> _Packed | None:
@@ -126,7 +106,7 @@ def phase_target(
     phase: TargetPhase, labels: torch.Tensor, previous: torch.Tensor | None = None
 ) -> SnippetTarget:
     """What a phase that trains on labels makes of them; `previous` is for both kinds of delta."""
-    if phase.kind in ("labels", "settled"):
+    if phase.kind == "labels":
         return SnippetTarget(phase.gain * labels, phase.gain)
     if previous is None:
         raise ValueError(f"target {phase.kind!r} needs the labels of the refresh before")
@@ -147,20 +127,6 @@ def labels_and_delta(
         labels, previous: of this refresh and the one before, in [0, 1], of one shape.
     """
     return (labels + gain * (labels - previous)).clamp(0.0, 1.0)
-
-
-def settled_labels(labels: torch.Tensor, settled: torch.Tensor, refresh: int) -> torch.Tensor:
-    """Labels that the k-th refresh has moved by one k-th of the change: S + (Q - S) / k, which is
-    the mean of the labels of all refreshes.
-
-    Measured, a change between refreshes says more of chance than of what was wrong: of the change
-    since the refresh before, half is best taken back (docs/choice.md).
-
-    Args:
-        labels, settled: of this refresh, and what was settled before it, of one shape.
-        refresh: k, counted from 1.
-    """
-    return settled + (labels - settled) / refresh
 
 
 class LabelTally:

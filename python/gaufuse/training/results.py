@@ -15,7 +15,6 @@ PHASES = {  # by the kind of target
     "labels": "pseudo labels",
     "delta": "delta labels",
     "labels+delta": "delta labels",
-    "settled": "settled labels",
 }
 
 Evaluation = dict[str, Any]  # of an epoch: "epoch", "phase", "map", "average_map", "validation"

@@ -110,7 +110,7 @@ class Trainer:
             device,
             config.release_quirks.memory_of_first_class,
         )
-        self.labels = LabelBank(config.schedule.settles)
+        self.labels = LabelBank()
         self.teacher = OnlineTeacher(config)
         self.step = TrainingStep(model, self.optimizer, self.memory, config, self.world)
         self.epoch = 0
@@ -387,8 +387,6 @@ class Trainer:
         everyone = list(range(len(self.training)))
         labels = self._labels_by([(self.model, everyone)], self._path, f"student {student + 1}")
         self.labels.replace(labels)
-        if student == 0 and self.labels.settled is not None:
-            labels = self.labels.settled
         if self.config.second_round.across:
             labels = self._labels_across(labels, student)
             self.labels.replace(labels)
