@@ -20,7 +20,7 @@ help:
 	@echo "make coverage   lines and branches of the core that these reach, and lines of Python"
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
-	@echo "make results    docs/results.md, steps.md and choice.md from the records that are there"
+	@echo "make results    docs/results.md and choice.md from the records that are there"
 	@echo "make lint       ruff, mypy and clang-format"
 	@echo "make format     ruff and clang-format, rewriting files"
 	@echo "make docs       the documentation as a site, in build/site"
@@ -57,8 +57,6 @@ evidence-quick: setup
 results: setup
 	$(BIN)/gaufuse experiment experiments/evidence.toml --report \
 	  --records $(RECORDS)/evidence.jsonl --plot docs/results.svg --write docs/results.md
-	$(BIN)/gaufuse experiment experiments/evidence-dilation-2.toml --report \
-	  --records $(RECORDS)/evidence-dilation-2.jsonl --write docs/steps.md
 	$(BIN)/gaufuse experiment experiments/choice.toml --report \
 	  --records $(RECORDS)/choice.jsonl --write docs/choice.md
 

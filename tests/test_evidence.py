@@ -15,7 +15,7 @@ from training_setups import tiny_dataset
 FOLDER = Path(__file__).parent.parent / "experiments"
 
 
-@pytest.mark.parametrize("name", ["evidence", "evidence-dilation-2", "evidence-quick"])
+@pytest.mark.parametrize("name", ["evidence", "evidence-quick"])
 def test_all_arguments_and_settings_exist(name, tmp_path, monkeypatch, capsys):
     for data in load_experiment(FOLDER / f"{name}.toml").data.values():
         if data.path is not None:
