@@ -22,7 +22,11 @@ def solve_by_highs(
     numbers: torch.Tensor,
 ) -> None:
     """Solves groups of a batch and writes their labels (G, T), figures (3, G) and numbers (2, G):
-    one copy down, one up."""
+    one copy down, one up.
+
+    Raises:
+        ValueError: a group's segments, scores or weights are not finite.
+    """
     num_snippets = labels.shape[1]
     given = instances.on_host(groups)
 

@@ -11,7 +11,7 @@ from gaufuse_ext.array_types import Floats
 
 
 class Instances(NamedTuple):
-    """(N, 2), (N,), (N,), (1,), (1,) of one group."""
+    """Floats of float32 or float64; (N, 2), (N,), (N,), (1,), (1,) of one group."""
 
     segments: torch.Tensor  # (G, N, 2)
     scores: torch.Tensor  # (G, N)
@@ -30,11 +30,11 @@ class Instances(NamedTuple):
     def on_host(self, groups: list[int]) -> Instances:
         """These groups alone, as float64 on the CPU, by one copy from the device."""
         index = torch.tensor(groups, device=self.scores.device)
-        parts = of_each(self, lambda x: x[index])
+        parts = _of_each(self, lambda x: x[index])
         given = [x for x in parts if x is not None]
         rows = torch.cat([x.reshape(len(groups), -1).double() for x in given], dim=1).cpu()
         columns = iter(rows.split([x[0].numel() for x in given], dim=1))
-        return of_each(parts, lambda x: next(columns).reshape(x.shape))
+        return _of_each(parts, lambda x: next(columns).reshape(x.shape))
 
     def as_batch(self) -> Instances:
         """One group as a batch of one."""
@@ -50,7 +50,7 @@ class Instances(NamedTuple):
         return num_snippets if self.lengths is None else int(self.lengths[index])
 
 
-def of_each(instances: Instances, change: Callable[[torch.Tensor], torch.Tensor]) -> Instances:
+def _of_each(instances: Instances, change: Callable[[torch.Tensor], torch.Tensor]) -> Instances:
     """What a change makes of each tensor that is there, in their order."""
     segments, scores, weights, counts, lengths = instances
     return Instances(

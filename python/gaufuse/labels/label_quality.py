@@ -38,7 +38,7 @@ def label_quality(
 
     Args:
         labels: (T, C) in [0, 1] of each video of the subset.
-        previous: those before them.
+        previous: those before them, as labels.
     """
     index = {label: c for c, label in enumerate(subset.info.classes)}
     found, truth, changes = [], [], []
@@ -75,7 +75,12 @@ def covered_snippets(segments: np.ndarray, length: int) -> np.ndarray:
 
 
 def best_gain(change: np.ndarray, error: np.ndarray) -> float | None:
-    """The g that makes the sum of (error - g change)^2 least; None where nothing has changed."""
+    """The g that makes the sum of (error - g change)^2 least; None where nothing has changed.
+
+    Args:
+        change: (N,) of labels, to what they are.
+        error: (N,) truth less labels.
+    """
     size = float(np.square(change).sum())
     return float((change * error).sum()) / size if size > 0.0 else None
 
