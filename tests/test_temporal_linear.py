@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,23 +13,44 @@ from gaufuse.model.temporal_linear import TemporalLinear
 from training_setups import short_config
 
 LENGTHS = [7, 1, 12, 3]  # shorter and longer than the kernel reaches
-SHAPES = [(1, 1), (3, 1), (5, 2), (3, 9)]
+SHAPES = [(1, 1), (3, 1), (5, 2), (3, 9), ([1, 3], 1), ([3, 5, 11], 2), ([1, 3, 5, 9], 1)]
 
 
-def convolve(layer: TemporalLinear, video: torch.Tensor) -> torch.Tensor:
-    """(T, in) -> (T, out) by torch's conv1d."""
-    weight = layer.weight.unflatten(1, (layer.kernel, -1)).permute(0, 2, 1)
-    dilation = layer.reach // max(1, layer.kernel // 2) or 1
-    y = F.conv1d(video.T[None], weight, layer.bias, padding=layer.reach, dilation=dilation)
-    return y[0].T
+def convolve(layer: TemporalLinear, video: torch.Tensor, dilation: int) -> torch.Tensor:
+    """(T, in) -> (T, out) by torch's conv1d, each kernel's outputs by one of their own."""
+    ys = []
+    for part, (first, last) in enumerate(pairwise(layer.bounds)):
+        weight = taps_of(layer, part, first, last)
+        bias = layer.bias[first:last]
+        padding = dilation * (weight.shape[-1] // 2)
+        ys.append(F.conv1d(video.T[None], weight, bias, padding=padding, dilation=dilation)[0].T)
+    return torch.cat(ys, 1)
+
+
+def taps_of(
+    layer: TemporalLinear, part: int, first: int, last: int, features: int = 5
+) -> torch.Tensor:
+    """The (outputs, in, kernel) weights of the part's kernel, put together from its rings."""
+    taps = None
+    rings = [layer.weight, *layer.outer][: part + 1]
+    for ring, starts in zip(rings, layer.bounds, strict=False):
+        own = ring[first - starts : last - starts].unflatten(1, (-1, features)).permute(0, 2, 1)
+        if taps is None:
+            taps = own
+        else:
+            before, after = own.chunk(2, -1)
+            taps = torch.cat([before, taps, after], -1)
+    return taps
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), SHAPES)
 def test_packed_videos_equal_each_videos_own_convolution(kernel, dilation):
     torch.manual_seed(0)
-    layer = TemporalLinear(5, 4, kernel, dilation).double()
+    layer = TemporalLinear(5, 7, kernel, dilation).double()
+    layer.draw()
+    torch.nn.init.normal_(layer.bias)
     x = torch.randn(sum(LENGTHS), 5, dtype=torch.float64)
-    expected = torch.cat([convolve(layer, video) for video in x.split(LENGTHS)])
+    expected = torch.cat([convolve(layer, video, dilation) for video in x.split(LENGTHS)])
     torch.testing.assert_close(layer(x, LENGTHS), expected, rtol=1e-12, atol=1e-12)
     weights = torch.randn_like(expected)
     gradients = torch.autograd.grad((layer(x, LENGTHS) * weights).sum(), layer.parameters())
@@ -38,7 +61,8 @@ def test_packed_videos_equal_each_videos_own_convolution(kernel, dilation):
 @pytest.mark.parametrize(("kernel", "dilation"), SHAPES)
 def test_padded_videos_equal_packed_ones(kernel, dilation):
     torch.manual_seed(0)
-    layer = TemporalLinear(5, 4, kernel, dilation)
+    layer = TemporalLinear(5, 7, kernel, dilation)
+    layer.draw()
     videos = torch.randn(sum(LENGTHS), 5).split(LENGTHS)
     padded = torch.nn.utils.rnn.pad_sequence(list(videos), batch_first=True)
     rows = layer(padded).unflatten(0, padded.shape[:2])
@@ -54,11 +78,28 @@ def test_kernel_1_is_the_linear_layer_with_its_parameters():
     torch.testing.assert_close(layer(x, [4, 5]), linear(x), rtol=0, atol=0)
 
 
+def test_each_kernel_is_drawn_as_a_layer_of_its_own():
+    torch.manual_seed(0)
+    layer = TemporalLinear(100, 90, [1, 3, 9])
+    layer.draw()
+    for part, (first, last) in enumerate(pairwise(layer.bounds)):
+        limit = (6.0 / (100 * layer.kernels[part] + 90)) ** 0.5
+        taps = taps_of(layer, part, first, last, 100).detach().abs().amax((0, 1))
+        assert ((0.95 * limit < taps) & (taps <= limit)).all()
+    one = TemporalLinear(100, 90, 5)
+    torch.manual_seed(1)
+    expected = torch.nn.init.xavier_uniform_(torch.empty_like(one.weight))
+    torch.manual_seed(1)
+    one.draw()
+    torch.testing.assert_close(one.weight.detach(), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kernel", ["5", "[1,3,7]"])
 @pytest.mark.parametrize("standardized", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_videos_outputs_do_not_depend_on_its_neighbours_or_padding(standardized, packed):
+def test_a_videos_outputs_do_not_depend_on_its_neighbours_or_padding(kernel, standardized, packed):
     torch.manual_seed(0)
-    config = short_config("model.kernel=5", "model.dilation=2").model
+    config = short_config(f"model.kernel={kernel}", "model.dilation=2").model
     model = SnippetModel(6, 3, config).eval()
     if standardized:
         model.standardize(torch.full((6,), 2.0), torch.full((6,), 0.5))
@@ -74,6 +115,13 @@ def test_a_videos_outputs_do_not_depend_on_its_neighbours_or_padding(standardize
         torch.testing.assert_close(together.reallocated.video[row], alone.reallocated.video[0])
 
 
-def test_an_even_kernel_is_refused():
+@pytest.mark.parametrize("kernel", ["4", "0", "[]", "[1,4]"])
+def test_an_even_kernel_is_refused(kernel):
     with pytest.raises(ValueError, match=r"model\.kernel.*odd"):
-        short_config("model.kernel=4")
+        short_config(f"model.kernel={kernel}")
+
+
+@pytest.mark.parametrize("kernel", ["[3,1]", "[3,3]"])
+def test_kernels_that_do_not_rise_are_refused(kernel):
+    with pytest.raises(ValueError, match=r"model\.kernel.*rising"):
+        short_config(f"model.kernel={kernel}")

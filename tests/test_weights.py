@@ -14,7 +14,15 @@ import torch
 from gaufuse.cli.main import main
 from gaufuse.data.dataset import load_dataset
 from gaufuse.localization.detect import detect
-from gaufuse.model.weights import NAMES, build_model, load_authors_checkpoint, load_weights
+from gaufuse.model.checkpoint import Checkpoint, save_checkpoint
+from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.weights import (
+    NAMES,
+    build_model,
+    initialise,
+    load_authors_checkpoint,
+    load_weights,
+)
 from training_setups import SHORT, TINY, short_config, tiny_dataset
 
 
@@ -176,4 +184,61 @@ def test_fine_tuning_and_our_own_checkpoints(tmp_path, capsys):
     assert json.loads(output.read_text()) == predictions, "the weights never changed"
     other = ["train", str(data), "-o", str(tmp_path / "other"), "--config", "simulated", *changes]
     assert main([*other, "--set", "model.representatives=4", "--init", str(checkpoint)]) == 2
-    assert "mu has shape (8, 16), the configuration wants (4, 16)" in capsys.readouterr().err
+    assert "mu has shape (8, 16), the configuration wants shape (4, 16)" in capsys.readouterr().err
+
+
+RING = "feature_embedding.0.outer.0"
+
+
+def several_kernels() -> SnippetModel:
+    torch.manual_seed(0)
+    config = short_config("model.kernel=[1,5,9]", "model.embedding_dim=16").model
+    return SnippetModel(TINY.feature_dim, 3, config)
+
+
+def saved(root: Path, state: dict[str, torch.Tensor]) -> Path:
+    root.mkdir(exist_ok=True)
+    config = short_config().model_dump(mode="json")
+    classes = ["a", "b", "c"]
+    save_checkpoint(root, Checkpoint(config, classes, TINY.feature_dim, 1, state, [], {}))
+    return root / "epoch-0001"
+
+
+def test_several_kernels_are_read_from_the_shapes(tmp_path):
+    model = several_kernels()
+    weights = load_weights(saved(tmp_path / "several", model.state_dict()))
+    found = build_model(weights, short_config())
+    assert found.config.kernel == [1, 5, 9]
+    x, mask = torch.rand(1, 20, TINY.feature_dim), torch.ones(1, 20, dtype=torch.bool)
+    expected = model.eval()(x, mask).original.scores
+    torch.testing.assert_close(found(x, mask).original.scores, expected, rtol=0, atol=0)
+    other = SnippetModel(TINY.feature_dim, 3, short_config("model.embedding_dim=16").model)
+    with pytest.raises(ValueError, match=r"outer\.0 has shape .* wants no values"):
+        initialise(other, weights)
+    one = load_weights(saved(tmp_path / "one", other.state_dict()))
+    with pytest.raises(ValueError, match=r"outer\.0 has no values|weight has shape"):
+        initialise(model, one)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, :-1].clone(), "a block of 12 columns"),
+        (lambda x: x[:, :12].clone(), "as many before as after"),
+        (lambda x: x[:, :0].clone(), "a block of 12 columns"),
+        (lambda x: x[1:].clone(), "outer.0 must have shape"),
+        (lambda x: x[0].clone(), "outer.0 must be a matrix"),
+    ],
+)
+def test_a_ring_that_does_not_fit_is_named(tmp_path, change, message):
+    state = several_kernels().state_dict()
+    path = saved(tmp_path, state | {RING: change(state[RING])})
+    with pytest.raises(ValueError, match=message):
+        load_weights(path)
+
+
+def test_a_ring_that_is_missing_is_named(tmp_path):
+    state = dict(several_kernels().state_dict())
+    state["feature_embedding.0.outer.9"] = state.pop(RING)
+    with pytest.raises(ValueError, match=r"outer\.0 must be a matrix"):
+        load_weights(saved(tmp_path, state))

@@ -35,9 +35,12 @@ Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=1)]
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
+def _kernel(value: int | list[int]) -> int | list[int]:
+    sizes = [value] if isinstance(value, int) else value
+    if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
         raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
+    if sizes != sorted(set(sizes)):
+        raise ValueError(f"several must be rising, from the smallest to the largest, got {value}")
     return value
 
 
@@ -107,8 +110,9 @@ class ModelConfig(Section):
 
     embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
     # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
-    # tell an action by themselves: how many snippets it sees, and from one to the next.
-    kernel: Annotated[Count, AfterValidator(_odd)] = 1
+    # tell an action by themselves: how many snippets it sees, and from one to the next. Several
+    # kernels share out the embedding's dimensions, as many to each.
+    kernel: Annotated[int | list[int], AfterValidator(_kernel)] = 1
     dilation: Count = 1
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale: Positive  # of cosine similarities in every score

@@ -74,8 +74,7 @@ class SnippetModel(nn.Module):
     def reset_parameters(self) -> None:
         """Draws the parameters as a new model has them, from torch's default generator."""
         temporal, _, _ = self._embedding_layers()
-        nn.init.xavier_uniform_(temporal.weight)
-        nn.init.zeros_(temporal.bias)
+        temporal.draw()
         nn.init.xavier_uniform_(self.mu)
         nn.init.xavier_uniform_(self.ac_center)
         with torch.no_grad():
@@ -159,7 +158,7 @@ class SnippetModel(nn.Module):
         if self._standardized:
             features = (features - self.feature_mean) / self.feature_scale
         temporal, relu, dropout = self._embedding_layers()
-        if temporal.kernel > 1 and lengths is None and not whole:
+        if temporal.reach > 0 and lengths is None and not whole:
             features = features * mask.unsqueeze(-1)  # what neighbours see past the end of a video
         with torch.autocast(features.device.type, torch.bfloat16, enabled=bfloat16):
             x = temporal(features, lengths)

@@ -8,6 +8,7 @@ weights_only, plain pickles by an unpickler that can rebuild tensors and nothing
 from __future__ import annotations
 
 import collections
+import itertools
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ NAMES = (
     "feature_embedding.0.weight",
     "feature_embedding.0.bias",
 )
+OUTER = "feature_embedding.0.outer."  # further rings of several kernels (TemporalLinear)
 BASE, STUDENT = "base.", "student."  # prefixes in the state dict of FusedModels
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")
 
@@ -124,13 +126,23 @@ def build_model(weights: Weights, config: Config) -> Localizer:
 def _build_base(weights: Weights, config: Config) -> SnippetModel:
     state = weights.base
     mu = state["mu"]
-    kernel = state["feature_embedding.0.weight"].shape[1] // weights.feature_dim
     shaped = config.model.model_copy(
-        update={"embedding_dim": mu.shape[1], "representatives": mu.shape[0], "kernel": kernel}
+        update={
+            "embedding_dim": mu.shape[1],
+            "representatives": mu.shape[0],
+            "kernel": _kernels(state, weights.feature_dim),
+        }
     )
     model = SnippetModel(weights.feature_dim, weights.num_classes, shaped)
     model.load_state_dict(state)
     return model.eval()
+
+
+def _kernels(state: dict[str, torch.Tensor], feature_dim: int) -> list[int]:
+    """Of the embedding: each ring has a block of columns for each snippet that it sees."""
+    outer = [f"{OUTER}{ring}" for ring in range(sum(name.startswith(OUTER) for name in state))]
+    columns = [state[name].shape[1] for name in (NAMES[3], *outer)]
+    return list(itertools.accumulate(count // feature_dim for count in columns))
 
 
 def check_fits(weights: Weights, feature_dim: int, classes: list[str]) -> None:
@@ -160,14 +172,19 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
         ValueError: a shape differs from the configuration's.
     """
     state = weights.base
-    for name, own in model.state_dict().items():
-        if own.shape != state[name].shape:
+    wanted = model.state_dict()
+    for name in wanted | state:
+        has, wants = (_shape(of.get(name)) for of in (state, wanted))
+        if has != wants:
             raise ValueError(
-                f"{weights.path}: {name} has shape {tuple(state[name].shape)}, the "
-                f"configuration wants {tuple(own.shape)} (model.embedding_dim, "
-                "model.kernel and model.representatives)"
+                f"{weights.path}: {name} has {has}, the configuration wants {wants} "
+                "(model.embedding_dim, model.kernel and model.representatives)"
             )
     model.load_state_dict(state)
+
+
+def _shape(value: torch.Tensor | None) -> str:
+    return "no values" if value is None else f"shape {tuple(value.shape)}"
 
 
 def _read(path: Path) -> object:
@@ -268,6 +285,16 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
         "feature_mean": (feature_dim,),
         "feature_scale": (feature_dim,),
     }
+    outer = [name for name in state if name.startswith(OUTER)]
+    for ring in range(len(outer)):
+        own = state.get(f"{OUTER}{ring}")
+        if own is None or own.ndim != 2 or not own.shape[1] or own.shape[1] % (2 * feature_dim):
+            raise ValueError(
+                f"{path}: {OUTER}{ring} must be a matrix with a block of {feature_dim} columns for "
+                "each further snippet, as many before as after"
+            )
+        first = dim * (ring + 1) // (len(outer) + 1)
+        wanted[f"{OUTER}{ring}"] = (dim - first, own.shape[1])
     for name, shape in wanted.items():
         if tuple(state[name].shape) != shape:
             raise ValueError(
