@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 
@@ -12,6 +13,7 @@ from benchmarks.training.student import LiteralStudent, student_floor, student_s
 from gaufuse.benchmark.timing import CpuTimer, CudaTimer
 from gaufuse.config import load_config
 from gaufuse.model.losses import SnippetTarget
+from gaufuse.model.temporal_linear import shared_out
 from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.training.schedule import loss_weights_at
 from gaufuse.training.step import TrainingStep
@@ -98,26 +100,32 @@ class Case:
         config = load_config("general")
         return self.floor(config.model.kernel, config.model.embedding_dim)
 
-    def floor(self, kernel: int = 1, width: int | None = None) -> Callable[[], object]:
+    def floor(self, kernel: int | list[int] = 1, width: int | None = None) -> Callable[[], object]:
         """Forward and backward of Linear and ReLU on the snippets themselves, without padding; with
-        a kernel, on snippets that have their neighbours beside them already. width: of the
-        embedded snippets, as many as features without one."""
+        a kernel, on snippets that have their neighbours beside them already; with several, of one
+        such layer each, which share out the outputs. width: of the embedded snippets, as many as
+        features without one."""
+        kernels = [kernel] if isinstance(kernel, int) else kernel
 
-        def prepare() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+        def prepare() -> list[tuple[torch.nn.Module, torch.Tensor, torch.Tensor]]:
             features = torch.cat(
                 [x[:n] for x, n in zip(self.batch.features, self.batch.sizes, strict=True)]
             )
-            dim = features.shape[1]
-            layer = torch.nn.Sequential(
-                torch.nn.Linear(kernel * dim, width or dim), torch.nn.ReLU()
-            )
-            gradient = torch.rand(len(features), width or dim, device=self.device)
-            return layer.to(self.device), features.repeat(1, kernel), gradient
+            dim, made = features.shape[1], []
+            for size, (first, last) in zip(
+                kernels, pairwise(shared_out(width or dim, len(kernels))), strict=True
+            ):
+                layer = torch.nn.Sequential(
+                    torch.nn.Linear(size * dim, last - first), torch.nn.ReLU()
+                )
+                gradient = torch.rand(len(features), last - first, device=self.device)
+                made.append((layer.to(self.device), features.repeat(1, size), gradient))
+            return made
 
-        def call(made: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
-            layer, features, gradient = made
-            layer.zero_grad(set_to_none=True)
-            layer(features).backward(gradient)
+        def call(made: list[tuple[torch.nn.Module, torch.Tensor, torch.Tensor]]) -> None:
+            for layer, features, gradient in made:
+                layer.zero_grad(set_to_none=True)
+                layer(features).backward(gradient)
 
         return _lazily(prepare, call)
 

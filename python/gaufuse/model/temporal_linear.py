@@ -49,8 +49,7 @@ class TemporalLinear(nn.Linear):
             [dilation * i for i in range(-most, most + 1) if abs(i) > least]
             for least, most in pairwise(within)
         ]
-        parts = len(kernels)
-        self.bounds = [out_features * part // parts for part in range(parts + 1)]
+        self.bounds = shared_out(out_features, len(kernels))
         self.outer = nn.ParameterList(
             torch.zeros(out_features - first, len(own) * in_features)
             for first, own in zip(self.bounds[1:], self.offsets[1:], strict=False)
@@ -105,3 +104,8 @@ class TemporalLinear(nn.Linear):
         # One split and one cat, whose gradient is one pass over the rows.
         sizes = [size for video in videos for size in (len(video), self.reach)][:-1]
         return torch.cat(y.split(sizes)[::2])
+
+
+def shared_out(outputs: int, parts: int) -> list[int]:
+    """Where each of `parts` begins that share out so many outputs, and where the last one ends."""
+    return [outputs * part // parts for part in range(parts + 1)]

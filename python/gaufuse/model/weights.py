@@ -20,6 +20,7 @@ from gaufuse.config import Config, validate
 from gaufuse.model.checkpoint import checkpoint_of, load_checkpoint
 from gaufuse.model.fused_models import FusedModels, Localizer
 from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.temporal_linear import shared_out
 from gaufuse.model.temporal_student import TemporalStudent
 from gaufuse.utils.plain_pickle import Constructor, PlainUnpickler, encode_latin1
 from gaufuse.utils.torch_files import first_line, is_whole, load_torch_bytes, load_torch_file
@@ -285,15 +286,15 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
         "feature_mean": (feature_dim,),
         "feature_scale": (feature_dim,),
     }
-    outer = [name for name in state if name.startswith(OUTER)]
-    for ring in range(len(outer)):
+    outer = sum(name.startswith(OUTER) for name in state)
+    starts = shared_out(dim, outer + 1)[1:-1]
+    for ring, first in enumerate(starts):
         own = state.get(f"{OUTER}{ring}")
         if own is None or own.ndim != 2 or not own.shape[1] or own.shape[1] % (2 * feature_dim):
             raise ValueError(
                 f"{path}: {OUTER}{ring} must be a matrix with a block of {feature_dim} columns for "
                 "each further snippet, as many before as after"
             )
-        first = dim * (ring + 1) // (len(outer) + 1)
         wanted[f"{OUTER}{ring}"] = (dim - first, own.shape[1])
     for name, shape in wanted.items():
         if tuple(state[name].shape) != shape:
