@@ -8,7 +8,7 @@ STAMP = $(VENV)/.installed
 CXX_FILES = $(shell find csrc tests/cuda_emulation tests/native -name '*.[ch]*' -type f)
 NATIVE = $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: help setup train test test-slow sanitize fuzz soak coverage coverage-core coverage-python evidence evidence-quick results lint format docs gpu-check clean
+.PHONY: help setup train test test-slow sanitize fuzz soak coverage coverage-core coverage-python evidence evidence-one-kernel evidence-quick results lint format docs gpu-check clean
 
 help:
 	@echo "make train      set up, simulate a data set, train on it, print the mAP table"
@@ -20,7 +20,8 @@ help:
 	@echo "make coverage   lines and branches of the core that these reach, and lines of Python"
 	@echo "make evidence-quick  a small ablation, at most 20 minutes on two cores"
 	@echo "make evidence   the whole one (hours; it goes on where it was), then docs/results.md"
-	@echo "make results    docs/results.md and choice.md from the records that are there"
+	@echo "make evidence-one-kernel  the steps one by one, as preset general was before (hours)"
+	@echo "make results    docs/results.md, results_one_kernel.md and choice.md from the records that are there"
 	@echo "make lint       ruff, mypy and clang-format"
 	@echo "make format     ruff and clang-format, rewriting files"
 	@echo "make docs       the documentation as a site, in build/site"
@@ -51,12 +52,18 @@ evidence: setup
 	$(BIN)/gaufuse experiment experiments/evidence.toml --records $(RECORDS)/evidence.jsonl
 	$(MAKE) results
 
+evidence-one-kernel: setup
+	$(BIN)/gaufuse experiment experiments/one-kernel.toml --records $(RECORDS)/one-kernel.jsonl
+	$(MAKE) results
+
 evidence-quick: setup
 	$(BIN)/gaufuse experiment experiments/evidence-quick.toml --plot runs/evidence-quick.svg
 
 results: setup
 	$(BIN)/gaufuse experiment experiments/evidence.toml --report \
 	  --records $(RECORDS)/evidence.jsonl --plot docs/results.svg --write docs/results.md
+	$(BIN)/gaufuse experiment experiments/one-kernel.toml --report \
+	  --records $(RECORDS)/one-kernel.jsonl --write docs/results_one_kernel.md
 	$(BIN)/gaufuse experiment experiments/choice.toml --report \
 	  --records $(RECORDS)/choice.jsonl --write docs/choice.md
 

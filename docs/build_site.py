@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SECTIONS = {
     "Start": ("README", "tutorial", "sensors_and_sound", "from_release", "from_actionformer"),
-    "The method": ("method", "results", "choice", "label_quality"),
+    "The method": ("method", "results", "results_one_kernel", "choice", "label_quality"),
     "How to": (
         "training",
         "data_formats",

@@ -15,7 +15,7 @@ from training_setups import tiny_dataset
 FOLDER = Path(__file__).parent.parent / "experiments"
 
 
-@pytest.mark.parametrize("name", ["evidence", "evidence-quick"])
+@pytest.mark.parametrize("name", ["evidence", "evidence-quick", "one-kernel"])
 def test_all_arguments_and_settings_exist(name, tmp_path, monkeypatch, capsys):
     for data in load_experiment(FOLDER / f"{name}.toml").data.values():
         if data.path is not None:

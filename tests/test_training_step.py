@@ -232,12 +232,15 @@ def test_bf16_is_close_to_float32_and_learns():
 
 
 @pytest.mark.slow  # tracing sizes that may change takes half a minute, whatever the sizes are
-def test_compiled_steps_equal_eager_ones(monkeypatch):
+@pytest.mark.parametrize("kernel", ["1", "[1,5,9]"])
+def test_compiled_steps_equal_eager_ones(monkeypatch, kernel):
     """Traced forward and backward without inductor's code, which takes minutes to compile."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     runs = []
     for compiled in ("false", "true"):
-        step, batch, target, _ = setup(f"training.compile={compiled}", "model.dropout=0.0")
+        step, batch, target, _ = setup(
+            f"training.compile={compiled}", f"model.kernel={kernel}", "model.dropout=0.0"
+        )
         runs.append([step(batch, target, epoch) for epoch in (1, 2, 2)])
     for eager, compiled in zip(*runs, strict=True):
         for name, value in eager.items():
