@@ -9,12 +9,12 @@ of that, every call goes through the dispatcher.
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
 _TENSORS = {torch.Tensor, torch.nn.Parameter}  # not their subclasses, which may have own ways
-_SETTINGS = {int, float, bool, type(None)}  # nearly all arguments, known without isinstance
 
 
 def _state() -> int:
@@ -73,16 +73,15 @@ def is_differentiated() -> bool:
         return False
 
 
-def is_needed(arguments: tuple[object, ...]) -> bool:
-    """Whether an operation with these arguments must go through the dispatcher."""
+def is_needed(tensors: tuple[Any, ...]) -> bool:
+    """Whether an operation on these tensors, or None, must go through the dispatcher."""
     if not _STATES or torch.compiler.is_compiling() or _state() not in _STATES or _in_use():
         return True
-    for argument in arguments:
-        kind = type(argument)
-        if kind in _SETTINGS or not isinstance(argument, torch.Tensor):
+    for tensor in tensors:
+        if tensor is None:
             continue
-        if kind not in _TENSORS or _keys(argument) not in _KEYS:
+        if type(tensor) not in _TENSORS or _keys(tensor) not in _KEYS:
             return True
-        if argument.requires_grad and torch.is_grad_enabled():
+        if tensor.requires_grad and torch.is_grad_enabled():
             return True
     return False

@@ -44,8 +44,9 @@ def define_operation(
     schema: str, implementation: Callable[Parameters, Result], fake: Callable[..., Result]
 ) -> Callable[Parameters, Result]:
     """Registers an operation for CPU and CUDA tensors and returns it: called as the implementation
-    is, by position."""
-    name = schema.partition("(")[0]
+    is, by position. The schema names its tensors first."""
+    name, _, arguments_schema = schema.partition("->")[0].partition("(")
+    tensors = arguments_schema.count("Tensor")
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     for key in ("CPU", "CUDA"):
         _LIBRARY.impl(name, implementation, key)
@@ -53,7 +54,7 @@ def define_operation(
     dispatched: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
 
     def operation(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
-        if not _dispatcher.is_needed(arguments):
+        if not _dispatcher.is_needed(arguments[:tensors]):
             return implementation(*arguments, **keywords)
         if name in _UNDER_TRANSFORMS and _dispatcher.is_differentiated():
             result: Result = _UNDER_TRANSFORMS[name](*arguments)

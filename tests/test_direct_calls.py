@@ -62,8 +62,8 @@ def answers(monkeypatch) -> list[bool]:
     noted = []
     real = _dispatcher.is_needed
 
-    def is_needed(arguments: tuple[object, ...]) -> bool:
-        noted.append(real(arguments))
+    def is_needed(tensors: tuple[torch.Tensor | None, ...]) -> bool:
+        noted.append(real(tensors))
         return noted[-1]
 
     monkeypatch.setattr(_dispatcher, "is_needed", is_needed)

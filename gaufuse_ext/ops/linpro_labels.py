@@ -261,10 +261,11 @@ def _implementation(
         weights = weights.contiguous()
     segments, scores = segments.contiguous(), scores.contiguous()
     groups, capacity = group_sizes(scores.shape)
-    labels = scores.new_empty(*scores.shape[:-1], num_snippets)
+    given_groups = scores.shape[:-1]
+    labels = scores.new_empty(*given_groups, num_snippets)
     # Few tensors: on one short video each costs as much as a tenth of the solving.
-    figures = scores.new_empty(3, *scores.shape[:-1], dtype=torch.float64)
-    numbers = scores.new_empty(2, *scores.shape[:-1], dtype=torch.int64)
+    figures = scores.new_empty(3, *given_groups, dtype=torch.float64)
+    numbers = scores.new_empty(2, *given_groups, dtype=torch.int64)
     workspace, workers, worker_bytes = None, 0, 0
     if scores.is_cuda:
         workers, worker_bytes = _native.plan_linpro_workspace(
