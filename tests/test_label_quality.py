@@ -206,6 +206,9 @@ def test_the_best_gain_of_a_change_by_hand(tmp_path):
     assert gain(0.5, -0.1) == pytest.approx(-0.2)  # it went too far
     assert gain(0.0, 0.3) is None
     assert label_quality(perfect, subset).best_gain is None
+    flipped = [1.0 - video for video in perfect]
+    assert label_quality(perfect, subset, flipped).best_gain == 0.0  # all changes were right
+    assert label_quality(flipped, subset, perfect).best_gain == -1.0  # all were wrong
 
 
 def test_the_quality_of_a_subsets_labels_by_hand(tmp_path):

@@ -26,8 +26,9 @@ whole runs of one thread, several side by side."""
 LABELS = """\
 Average precision of labels, ranking the snippets of a training video's labelled classes, at the
 first refresh and at the last; and the gain g that would have brought labels Q nearest to the truth
-by Q + g (Q - Q'), Q' being those before, mean of a run's refreshes: above 0, a change says what was
-wrong; below 0, it is rather chance. Training sees none of these segments."""
+by Q + g (Q - Q'), Q' being those before, mean of a run's refreshes. Where labels are 0 or 1, g is
+less than zero by the share of changes that were wrong: 0 if all were right, -0.5 if half were, as by
+chance. Training sees none of these segments."""
 
 
 def document(summary: Summary, source: str, plot: str | None) -> str:

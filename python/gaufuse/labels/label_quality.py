@@ -24,8 +24,9 @@ class LabelQuality:
     brier: float  # mean squared difference to the truth
     calibration_error: float  # mean |share of positives - mean label| of a bin, by its pairs
     # The multiple of the change since the labels before that, added, would have brought them
-    # nearest to the truth: above 0 a delta says where labels are wrong, below 0 it is rather
-    # chance, best taken back. None: there were none before, or nothing has changed.
+    # nearest to the truth. Above 0, labels are on their way and short of it. Labels that are 0 or 1
+    # cannot be: they have less than 0 by the share of changes that were wrong, -0.5 by chance.
+    # None: there were none before, or nothing has changed.
     best_gain: float | None = None
 
 

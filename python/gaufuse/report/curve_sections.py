@@ -64,8 +64,8 @@ def label_section(runs: Sequence[RunInput]) -> Section:
             "Average precision and calibration error are against annotated segments, whether a "
             "snippet lies in one, over the labelled classes of each training video; so is the "
             "gain, the multiple of the change since the labels before that, added to them, would "
-            "have been nearest to the truth (below zero: better taken back). Training itself does "
-            "not see these segments."
+            "have been nearest to the truth (of labels that are 0 or 1: 0 if all changes were "
+            "right, -0.5 if half were, as by chance). Training itself does not see these segments."
         )
     else:
         section.text.append("No labels were made at a refresh.")
