@@ -27,7 +27,7 @@ LABELS = """\
 Average precision of labels, ranking the snippets of a training video's labelled classes, at the
 first refresh and at the last; and the gain g that would have brought labels Q nearest to the truth
 by Q + g (Q - Q'), Q' being those before, mean of a run's refreshes. Where labels are 0 or 1, g is
-less than zero by the share of changes that were wrong: 0 if all were right, -0.5 if half were, as by
+below zero by the share of changes that were wrong: 0 if all were right, -0.5 if half were, as by
 chance. Training sees none of these segments."""
 
 

@@ -194,13 +194,14 @@ class SnippetModel(nn.Module):
         for view, score, weight, total in zip(views, scores, weights, sums, strict=True):
             if view.z is not None and view.added is not None:
                 total = total + (weight @ view.z.mT) @ view.added
-            feature = unit(total / (weight.sum(-1, keepdim=True) + 1e-5))
+            # Of mean features only directions count, so sums will do.
+            agnostic, own = total.split([1, classes if classwise else 0], dim=1)
             branches.append(
                 Branch(
                     scores=score,
                     attention=weight[:, 0],
-                    video=(scale * feature[:, 0] @ center.T).log_softmax(-1),
-                    classwise=(scale * (feature[:, 1:] * center).sum(-1)).log_softmax(-1)
+                    video=(scale * unit(agnostic[:, 0]) @ center.T).log_softmax(-1),
+                    classwise=(scale * paired_cosine(own, center)).log_softmax(-1)
                     if classwise
                     else None,
                 )
@@ -236,6 +237,12 @@ def inverse_root(squared: torch.Tensor) -> torch.Tensor:
 def cosine(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """(..., D) and (N, D) -> (..., N) cosine similarities."""
     return unit(x) @ unit(centers).mT
+
+
+def paired_cosine(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """(B, N, D) and unit (N, D) -> (B, N) of each row with its center, no unit vectors made."""
+    length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1)
+    return (x * centers).sum(-1) / length.clamp(min=1e-12)
 
 
 def assign(
