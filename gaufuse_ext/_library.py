@@ -45,13 +45,17 @@ def define_operation(
 ) -> Callable[Parameters, Result]:
     """Registers an operation for CPU and CUDA tensors and returns it: called as the implementation
     is, by position. The schema names its tensors first."""
-    name, _, arguments_schema = schema.partition("->")[0].partition("(")
-    tensors = arguments_schema.count("Tensor")
+    name = schema.partition("(")[0]
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     for key in ("CPU", "CUDA"):
         _LIBRARY.impl(name, implementation, key)
     torch.library.register_fake(f"gaufuse::{name}", fake, lib=_LIBRARY)
-    dispatched: Callable[Parameters, Result] = getattr(torch.ops.gaufuse, name).default
+    overload = getattr(torch.ops.gaufuse, name).default
+    dispatched: Callable[Parameters, Result] = overload
+    are_tensors = ["Tensor" in str(argument.type) for argument in overload._schema.arguments]
+    tensors = sum(are_tensors)
+    if not all(are_tensors[:tensors]):
+        raise ValueError(f"{schema} must name its tensors first")
 
     def operation(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
         if not _dispatcher.is_needed(arguments[:tensors]):
