@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gaufuse.model.losses import LossWeights, SnippetTarget, snippet_mean, step_losses, top_mean
-from gaufuse.model.rskp import SnippetModel
+from gaufuse.model.rskp import SnippetModel, paired_cosine, unit
 from training_setups import short_config
 
 LENGTHS = (5, 17, 1, 40)
@@ -124,6 +124,14 @@ def test_label_gradient_moves_toward_what_rises(model, videos):
         )
         (gradient,) = torch.autograd.grad(losses["label"].sum(), outputs.original.scores)
         assert gradient[0, 3, 0] < 0 < gradient[0, 9, 1]
+
+
+def test_paired_cosines_are_those_of_each_pair():
+    torch.manual_seed(0)
+    x, centers = torch.randn(2, 3, 5), torch.randn(3, 5)
+    x[1, 2] = 0.0
+    expected = torch.nn.functional.cosine_similarity(x, centers.expand(2, 3, 5), dim=-1)
+    torch.testing.assert_close(paired_cosine(x, unit(centers)), expected)
 
 
 def test_top_mean_and_snippet_mean_use_a_videos_own_snippets():

@@ -57,7 +57,7 @@ def make_trainer(dataset, output, *overrides: str, resume: bool = False) -> Trai
 
 def test_a_videos_outputs_do_not_depend_on_what_it_is_padded_with():
     torch.manual_seed(0)
-    config = short_config("model.kernel=3", "second_round.width=8", "second_round.share=0.3")
+    config = short_config("model.kernel=[1,3]", "second_round.width=8", "second_round.share=0.3")
     base = SnippetModel(5, 3, config.model)
     student = TemporalStudent(5, 3, config.second_round)
     for part in (base, student):

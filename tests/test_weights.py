@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gaufuse.cli.main import main
+from gaufuse.config import Config
 from gaufuse.data.dataset import load_dataset
 from gaufuse.localization.detect import detect
 from gaufuse.model.checkpoint import Checkpoint, save_checkpoint
@@ -196,11 +197,11 @@ def several_kernels() -> SnippetModel:
     return SnippetModel(TINY.feature_dim, 3, config)
 
 
-def saved(root: Path, state: dict[str, torch.Tensor]) -> Path:
+def saved(root: Path, state: dict[str, torch.Tensor], config: Config | None = None) -> Path:
     root.mkdir(exist_ok=True)
-    config = short_config().model_dump(mode="json")
+    settings = (config or short_config()).model_dump(mode="json")
     classes = ["a", "b", "c"]
-    save_checkpoint(root, Checkpoint(config, classes, TINY.feature_dim, 1, state, [], {}))
+    save_checkpoint(root, Checkpoint(settings, classes, TINY.feature_dim, 1, state, [], {}))
     return root / "epoch-0001"
 
 
@@ -213,11 +214,36 @@ def test_several_kernels_are_read_from_the_shapes(tmp_path):
     expected = model.eval()(x, mask).original.scores
     torch.testing.assert_close(found(x, mask).original.scores, expected, rtol=0, atol=0)
     other = SnippetModel(TINY.feature_dim, 3, short_config("model.embedding_dim=16").model)
-    with pytest.raises(ValueError, match=r"outer\.0 has shape .* wants no values"):
+    with pytest.raises(ValueError, match=r"has model.kernel = \[1, 5, 9\], .* \[1\]"):
         initialise(other, weights)
     one = load_weights(saved(tmp_path / "one", other.state_dict()))
-    with pytest.raises(ValueError, match=r"outer\.0 has no values|weight has shape"):
+    with pytest.raises(ValueError, match=r"has model.kernel = \[1\], .* \[1, 5, 9\]"):
         initialise(model, one)
+
+
+def test_a_state_dict_of_ours_keeps_all_that_it_has(tmp_path):
+    model = several_kernels()
+    model.standardize(torch.full((TINY.feature_dim,), 2.0), torch.full((TINY.feature_dim,), 0.5))
+    torch.save(model.state_dict() | {"unknown": torch.zeros(3)}, tmp_path / "ours.pth")
+    weights = load_weights(tmp_path / "ours.pth")
+    found = build_model(weights, short_config())
+    for name, value in model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+
+
+def test_how_far_a_model_sees_comes_with_its_weights(tmp_path):
+    """The dilation is not among the shapes."""
+    wide = short_config("model.kernel=5", "model.dilation=2", "model.embedding_dim=16")
+    near = short_config("model.kernel=5", "model.embedding_dim=16")
+    torch.manual_seed(0)
+    model = SnippetModel(TINY.feature_dim, 3, wide.model).eval()
+    weights = load_weights(saved(tmp_path, model.state_dict(), wide))
+    x, mask = torch.rand(1, 20, TINY.feature_dim), torch.ones(1, 20, dtype=torch.bool)
+    found = build_model(weights, near)(x, mask).original.scores
+    torch.testing.assert_close(found, model(x, mask).original.scores, rtol=0, atol=0)
+    initialise(SnippetModel(TINY.feature_dim, 3, wide.model), weights)
+    with pytest.raises(ValueError, match=r"model.dilation = 2, .* 1: .*--set 'model.dilation=2'"):
+        initialise(SnippetModel(TINY.feature_dim, 3, near.model), weights)
 
 
 @pytest.mark.parametrize(

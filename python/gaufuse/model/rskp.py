@@ -195,13 +195,13 @@ class SnippetModel(nn.Module):
             if view.z is not None and view.added is not None:
                 total = total + (weight @ view.z.mT) @ view.added
             # Of mean features only directions count, so sums will do.
-            agnostic, own = total.split([1, classes if classwise else 0], dim=1)
+            agnostic, by_class = total.split([1, classes if classwise else 0], dim=1)
             branches.append(
                 Branch(
                     scores=score,
                     attention=weight[:, 0],
                     video=(scale * unit(agnostic[:, 0]) @ center.T).log_softmax(-1),
-                    classwise=(scale * paired_cosine(own, center)).log_softmax(-1)
+                    classwise=(scale * paired_cosine(by_class, center)).log_softmax(-1)
                     if classwise
                     else None,
                 )
@@ -239,10 +239,10 @@ def cosine(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     return unit(x) @ unit(centers).mT
 
 
-def paired_cosine(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """(B, N, D) and unit (N, D) -> (B, N) of each row with its center, no unit vectors made."""
+def paired_cosine(x: torch.Tensor, unit_centers: torch.Tensor) -> torch.Tensor:
+    """(B, N, D) and (N, D) -> (B, N) of each row with its center, without making it a unit."""
     length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1)
-    return (x * centers).sum(-1) / length.clamp(min=1e-12)
+    return (x * unit_centers).sum(-1) / length.clamp(min=1e-12)
 
 
 def assign(

@@ -39,8 +39,16 @@ class TemporalLinear(nn.Linear):
         dilation: snippets from one to the next.
 
         It starts as nn.Linear does, with outer rings of zero; `draw` draws them all.
+
+        Raises:
+            ValueError: more kernels than out_features.
         """
         kernels = [kernel] if isinstance(kernel, int) else list(kernel)
+        if len(kernels) > out_features:
+            raise ValueError(
+                f"an embedding of {out_features} dimensions cannot be shared out among "
+                f"{len(kernels)} kernels, {kernels}: fewer kernels, or a larger embedding"
+            )
         super().__init__(kernels[0] * in_features, out_features)
         self.kernels = kernels
         self.reach = dilation * (kernels[-1] // 2)
@@ -58,7 +66,7 @@ class TemporalLinear(nn.Linear):
     @torch.no_grad()
     def draw(self) -> None:
         """Weights from torch's default generator, each kernel's as `nn.init.xavier_uniform_` draws
-        those of a layer of as many outputs; biases of zero."""
+        those of a layer that has it for all out_features; biases of zero."""
         fan_in = self.in_features // self.kernels[0]
         for part, size in enumerate(self.kernels):
             limit = math.sqrt(3.0) * math.sqrt(2.0 / (fan_in * size + self.out_features))
@@ -82,6 +90,12 @@ class TemporalLinear(nn.Linear):
         if lengths is not None:
             return self._convolve(list(x.split(lengths)))
         return self._convolve(list(x) if x.ndim == 3 else [x])
+
+    def extra_repr(self) -> str:
+        """What printing a model shows of it."""
+        features = self.in_features // self.kernels[0]
+        seen = f"kernels={self.kernels}, reach={self.reach}"
+        return f"in_features={features}, out_features={self.out_features}, {seen}"
 
     def _rings(self) -> list[torch.Tensor]:
         return [self.weight, *self.outer]

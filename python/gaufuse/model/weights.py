@@ -86,14 +86,17 @@ def load_weights(path: str | Path) -> Weights:
 
 def load_authors_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict (float32, on the CPU) under our model's names: feature_mean and feature_scale,
-    which the authors do not have, are 0 and 1.
+    which the authors do not have, are 0 and 1. What our models have is kept in a state dict of
+    theirs.
 
     Raises:
         FileNotFoundError, ValueError: with the path and what is wrong.
     """
     path = Path(path)
     state = _unwrap(_read(path), path)
-    return _check(path, {name: state[name] for name in NAMES})
+    ours = {*NAMES, "feature_mean", "feature_scale"}
+    kept = {n: value for n, value in state.items() if n in ours or n.startswith(OUTER)}
+    return _check(path, kept)
 
 
 def base_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -127,13 +130,14 @@ def build_model(weights: Weights, config: Config) -> Localizer:
 def _build_base(weights: Weights, config: Config) -> SnippetModel:
     state = weights.base
     mu = state["mu"]
-    shaped = config.model.model_copy(
-        update={
-            "embedding_dim": mu.shape[1],
-            "representatives": mu.shape[0],
-            "kernel": _kernels(state, weights.feature_dim),
-        }
-    )
+    own = {
+        "embedding_dim": mu.shape[1],
+        "representatives": mu.shape[0],
+        "kernel": _kernels(state, weights.feature_dim),
+    }
+    if weights.config is not None:
+        own["dilation"] = weights.config.model.dilation
+    shaped = config.model.model_copy(update=own)
     model = SnippetModel(weights.feature_dim, weights.num_classes, shaped)
     model.load_state_dict(state)
     return model.eval()
@@ -170,18 +174,33 @@ def initialise(model: SnippetModel, weights: Weights) -> None:
     """Starts a model from weights.
 
     Raises:
-        ValueError: a shape differs from the configuration's.
+        ValueError: a shape, or how far the embedding sees, differs from the configuration's.
     """
     state = weights.base
     wanted = model.state_dict()
+    _check_reach(model, weights)
     for name in wanted | state:
         has, wants = (_shape(of.get(name)) for of in (state, wanted))
         if has != wants:
             raise ValueError(
                 f"{weights.path}: {name} has {has}, the configuration wants {wants} "
-                "(model.embedding_dim, model.kernel and model.representatives)"
+                "(model.embedding_dim and model.representatives)"
             )
     model.load_state_dict(state)
+
+
+def _check_reach(model: SnippetModel, weights: Weights) -> None:
+    kernels = _kernels(weights.base, weights.feature_dim)
+    has: dict[str, object] = {"kernel": kernels}
+    wants: dict[str, object] = {"kernel": _kernels(model.state_dict(), len(model.feature_mean))}
+    if weights.config is not None and kernels != [1]:  # the dilation is not among the shapes
+        has["dilation"], wants["dilation"] = weights.config.model.dilation, model.config.dilation
+    for name, value in has.items():
+        if value != wants[name]:
+            raise ValueError(
+                f"{weights.path} has model.{name} = {value}, the configuration {wants[name]}: "
+                f"train with that of the weights (--set 'model.{name}={value}')"
+            )
 
 
 def _shape(value: torch.Tensor | None) -> str:
@@ -273,10 +292,10 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
     dim, columns = weight.shape
     feature_dim = len(state.setdefault("feature_mean", torch.zeros(columns)))
     state.setdefault("feature_scale", torch.ones(feature_dim))
-    if not feature_dim or columns % feature_dim:
+    if not feature_dim or columns % feature_dim or columns // feature_dim % 2 == 0:
         raise ValueError(
             f"{path}: {NAMES[3]} must have a block of {feature_dim} columns (feature_mean) for "
-            f"each snippet that the kernel sees, got {columns} columns"
+            f"each snippet that the kernel sees, an odd number of them, got {columns} columns"
         )
     wanted = {
         "mu": (len(mu), dim),
