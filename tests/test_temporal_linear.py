@@ -115,13 +115,39 @@ def test_a_videos_outputs_do_not_depend_on_its_neighbours_or_padding(kernel, sta
         torch.testing.assert_close(together.reallocated.video[row], alone.reallocated.video[0])
 
 
-@pytest.mark.parametrize("kernel", ["4", "0", "[]", "[1,4]"])
-def test_an_even_kernel_is_refused(kernel):
-    with pytest.raises(ValueError, match=r"model\.kernel.*odd"):
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        *((kernel, "at least 1") for kernel in ("0", "-1", "[]", "[1,-3]", "true", "3.0", '"3"')),
+        *((kernel, "odd") for kernel in ("4", "[1,4]")),
+        *((kernel, "rising") for kernel in ("[3,1]", "[3,3]")),
+    ],
+)
+def test_kernels_that_cannot_be_are_refused(kernel, message):
+    with pytest.raises(ValueError, match=rf"model\.kernel: .*{message}"):
         short_config(f"model.kernel={kernel}")
 
 
-@pytest.mark.parametrize("kernel", ["[3,1]", "[3,3]"])
-def test_kernels_that_do_not_rise_are_refused(kernel):
-    with pytest.raises(ValueError, match=r"model\.kernel.*rising"):
-        short_config(f"model.kernel={kernel}")
+def test_a_list_of_one_kernel_is_that_kernel():
+    assert short_config("model.kernel=[5]") == short_config("model.kernel=5")
+
+
+def test_more_kernels_than_dimensions_are_refused():
+    with pytest.raises(ValueError, match="2 dimensions cannot be shared out among 3 kernels"):
+        TemporalLinear(5, 2, [1, 3, 5])
+
+
+def test_a_layer_says_what_it_sees():
+    said = repr(TemporalLinear(5, 7, [1, 5], 2))
+    assert "in_features=5, out_features=7, kernels=[1, 5], reach=4" in said
+
+
+def test_in_bfloat16_it_is_about_what_it_is_in_float32():
+    torch.manual_seed(0)
+    layer = TemporalLinear(64, 48, [1, 5, 9])
+    layer.draw()
+    x = torch.randn(sum(LENGTHS), 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = layer(x, LENGTHS)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), layer(x, LENGTHS), rtol=0.02, atol=0.05)

@@ -17,6 +17,7 @@ import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -35,13 +36,16 @@ Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=1)]
 
 
-def _kernel(value: int | list[int]) -> int | list[int]:
-    sizes = [value] if isinstance(value, int) else value
-    if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
+def _kernel(value: object) -> int | list[int]:
+    """A list of one is that one."""
+    sizes: list[Any] = value if isinstance(value, list) else [value]
+    if not sizes or any(type(size) is not int or size < 1 for size in sizes):
+        raise ValueError(f"must be a whole number of at least 1, or several in a list, got {value}")
+    if any(size % 2 == 0 for size in sizes):
         raise ValueError(f"must be odd, so that a snippet is in the middle, got {value}")
     if sizes != sorted(set(sizes)):
         raise ValueError(f"several must be rising, from the smallest to the largest, got {value}")
-    return value
+    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def _range(numbers: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -112,7 +116,7 @@ class ModelConfig(Section):
     # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
     # tell an action by themselves: how many snippets it sees, and from one to the next. Several
     # kernels share out the embedding's dimensions, as many to each.
-    kernel: Annotated[int | list[int], AfterValidator(_kernel)] = 1
+    kernel: Annotated[int | list[int], BeforeValidator(_kernel)] = 1
     dilation: Count = 1
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale: Positive  # of cosine similarities in every score
