@@ -27,7 +27,7 @@ SECTIONS = {
         "report",
         "simulator",
     ),
-    "Reference": ("operations", "loop", "benchmarks"),
+    "Reference": ("operations", "loop", "settings", "benchmarks"),
     "Project": ("index", "troubleshooting", "CONTRIBUTING", "CHANGELOG"),
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")

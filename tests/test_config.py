@@ -48,7 +48,7 @@ def test_activitynet13_is_what_rskps_authors_say():
 
 def test_every_preset_that_users_are_told_of_is_there():
     assert {
-        "thumos14", "thumos14_release", "activitynet13", "general", "gtea_clips", "multi_label",
+        "thumos14", "thumos14_release", "activitynet13", "general", "context",
         "simulated",
     } <= set(presets())  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -18,6 +19,18 @@ def test_links_lead_to_files(page):
     inside = [link.partition("#")[0] for link in links if "://" not in link]
     assert inside
     assert [link for link in inside if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_page_of_settings_is_current():
+    path = ROOT / "docs/settings_page.py"
+    spec = importlib.util.spec_from_file_location("settings_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.page()
+    assert "|  |\n" not in text, "a setting without a comment in config.py"
+    assert text == module.PAGE.read_text(), "python docs/settings_page.py"
 
 
 def named_files(page: str) -> list[Path]:

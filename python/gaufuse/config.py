@@ -88,7 +88,7 @@ class DataConfig(Section):
     # To choose settings without test videos: train on the training videos but one fold of them and
     # test on that one. 1: no cross-validation.
     folds: Count = 1
-    fold: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0  # the one that is tested on, counted from 0
     # Videos that must share a fold (of one person, cut from one recording): a regular expression
     # whose match at the start of their names is equal. None: each video for itself.
     fold_group: str | None = None
@@ -114,14 +114,14 @@ class ModelConfig(Section):
 
     embedding_dim: Annotated[int, Field(ge=0)]  # 0: the feature dimension
     # A temporal convolution in place of the paper's linear layer (1), for snippets too short to
-    # tell an action by themselves: how many snippets it sees, and from one to the next. Several
-    # kernels share out the embedding's dimensions, as many to each.
+    # tell an action by themselves: how many snippets it sees. Several kernels share out the
+    # embedding's dimensions, as many to each.
     kernel: Annotated[int | list[int], BeforeValidator(_kernel)] = 1
-    dilation: Count = 1
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    dilation: Count = 1  # from one snippet that a kernel sees to the next
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]  # of the embedding
     scale: Positive  # of cosine similarities in every score
     representatives: Count  # of a video, found by EM
-    em_iterations: Count
+    em_iterations: Count  # assignments to representatives, and new ones of them
     em_scale: Positive  # of cosine similarities in the EM's assignment
     propagation: Annotated[float, Field(gt=0.0, lt=1.0)]  # w of the random walk
 
@@ -132,26 +132,28 @@ class LossConfig(Section):
     # How video labels supervise: "softmax" is the paper's and takes about one label a video for
     # granted; "sigmoid" is a binary cross entropy per class on the mean of the top snippets.
     video: Literal["softmax", "sigmoid"]
-    foreground_weight: NotNegative
-    background_weight: NotNegative
-    attention_weight: NotNegative
+    foreground_weight: NotNegative  # of the video loss of the labelled classes
+    background_weight: NotNegative  # of the loss of classwise features, background among the labels
+    attention_weight: NotNegative  # of attention that is high in some snippets and low in others
     top_fraction: Annotated[float, Field(gt=0.0, le=1.0)]  # snippets that count as top, or bottom
+    # Of self-distillation: scores before propagation learn those after it (RSKP's pseudo labels).
     spl_weight: list[Step]
-    spl_temperature: Positive
+    spl_temperature: Positive  # of its targets
     spl_memory_mix: Probability  # share of the memory branch in the target
     memory_weight: NotNegative  # of the memory branch in the video losses
-    label_initial: NotNegative  # weight at the first refresh
-    label_growth: Positive  # factor per epoch
-    label_maximum: NotNegative
+    label_initial: NotNegative  # weight of the loss on labels at the first refresh
+    label_growth: Positive  # factor of that per epoch
+    label_maximum: NotNegative  # that the weight of labels does not exceed
     label_original: Probability  # share of the original branch, the rest is the reallocated one's
 
 
 class OptimizerConfig(Section):
     """Adam and its learning rate."""
 
+    # Of the moving averages of gradients and their squares.
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
-    weight_decay: NotNegative
-    learning_rate: list[Step]
+    weight_decay: NotNegative  # added to the gradient, times the weights
+    learning_rate: list[Step]  # by epoch
     gradient: Literal["sum", "mean"]  # over the videos of a step
 
 
@@ -175,27 +177,24 @@ class TargetPhase(Section):
 class ScheduleConfig(Section):
     """What happens at which epoch: counted from one, and moved by `steps`."""
 
-    epochs: Epoch
-    refresh: list[
-        Epoch
-    ]  # labels are made at the end of these epochs; the first ends the base phase
+    epochs: Epoch  # of the whole training, without a second round
+    # Labels are made at the end of these epochs; the first ends the base phase.
+    refresh: list[Epoch]
     # When labels are made after the base phase. "schedule": at the epochs of `refresh`, the
     # paper's; "every": every so many epochs; "online": at every step, of the batch's own videos, by
     # a teacher whose weights follow the model's by an exponential moving average.
     policy: Literal["schedule", "every", "online"] = "schedule"
-    every: Count = 10
-    teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # a step
+    every: Count = 10  # epochs from refresh to refresh, of policy "every"
+    teacher_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999  # of its weights, a step
     teacher_every: Count = 3  # a video has new labels from the teacher at every so many visits
-    target: list[TargetPhase]
+    target: list[TargetPhase]  # what snippets are trained on, by epoch (training.md)
     # The least and most optimiser steps of all epochs together: a data set of another size has
     # every epoch named in the configuration moved in proportion. None: epochs are as written. (A
     # configuration or override that names schedule.epochs alone sets it aside.)
     steps: tuple[Count, Count] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0  # epochs; 0: at the end of each phase only
-    # A checkpoint is written at the end of each phase, after so many epochs, and at the first end
-    # of an epoch after so many minutes (0: never for that).
-    checkpoint_every: Count = 10
-    checkpoint_minutes: NotNegative = 0.0
+    checkpoint_every: Count = 10  # epochs; besides, there is one at the end of each phase
+    checkpoint_minutes: NotNegative = 0.0  # one after so many minutes, too; 0: not for that
     checkpoints_kept: Count = 3  # the last ones; the chosen epoch's is kept besides
 
     @model_validator(mode="after")
@@ -249,23 +248,25 @@ class PostprocessConfig(Section):
     # cas_scale times the class score, for videos of many classes; "competing": that times the
     # class's share among all (softmax), since snippets of another class are where labels go wrong.
     cas: Literal["attention_softmax", "sigmoid", "competing"]
-    cas_scale: Positive = 1.0
+    cas_scale: Positive = 1.0  # of scores in their sigmoid
     original_share: Probability  # of the original branch in the CAS
     video_share: Probability  # of the original branch in the video score
     classes: Literal["scored", "known"]  # by video score, or the video's labels (training only)
     class_threshold: NotNegative  # least video score of a class that is looked for
-    # First, step and last threshold; "absolute", or "range": fractions between a sequence's
-    # minimum and maximum.
-    thresholds: ThresholdRange
+    thresholds: ThresholdRange  # first, step and last: snippets above one make a proposal
+    # "range": thresholds are fractions between a sequence's minimum and maximum.
     threshold_kind: Literal["absolute", "range"]
-    min_length: Count
+    min_length: Count  # least snippets of a proposal
+    # A proposal's surroundings, to either side: margin times its length to this power.
     margin: NotNegative
-    margin_power: NotNegative
+    margin_power: NotNegative  # of the length
     video_score_weight: NotNegative  # added to an instance's score: weight times the video score
+    # What of two proposals overlaps: the intersection over the candidate, the union, the shorter.
     fusion_overlap: Literal["candidate", "iou", "min"]
-    fusion_threshold: Probability
+    fusion_threshold: Probability  # overlap from which proposals become one instance
+    # What a proposal's Gaussian weight is of: its mean activation inside, or its score.
     fusion_weights: Literal["inner", "score"]
-    fusion_length_offset: NotNegative
+    fusion_length_offset: NotNegative  # 1: lengths count the last snippet, as in the release
     temperature: list[Positive]  # by refresh, the last one for all that follow; one at test time
     # "nms" keeps the best of overlapping proposals (IoU above fusion_threshold) as it is: what
     # Gaussian weighted fusion is compared with.
@@ -285,6 +286,7 @@ class InstancesConfig(Section):
     # video is known to show has an instance of confidence 1.
     share_of_best: Probability = 0.0
     certain: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # confidences from this on count as 1
+    # From instances to labels: the linear program, or the mean or maximum of what covers a snippet.
     combine: Literal["linpro", "mean", "maximum"] = "linpro"
     # For data sets where one action is shown at a time: where a snippet's labels add up to more
     # than one over the classes, each is its share of their powers. 1: in proportion; the higher,
@@ -295,17 +297,17 @@ class InstancesConfig(Section):
 class LinproConfig(Section):
     """Arguments of `gaufuse_ext.linpro_labels`, which says what they mean."""
 
-    formulation: Literal["uniform", "released"]
-    rows: Literal["mean", "contrast_mean"]
-    constraint: Literal["elastic", "hard"]
-    prices: Literal["snippet", "instance"]
-    weights: Literal["constant", "confidence", "exponential"]
-    weight_temperature: Positive
-    confidence_weight: NotNegative
-    uniformity_weight: NotNegative
-    anchor_weight: NotNegative
-    variation_weight: NotNegative
-    sparsity_weight: NotNegative
+    formulation: Literal["uniform", "released"]  # ours, or the release's
+    rows: Literal["mean", "contrast_mean"]  # what of an instance's snippets is its confidence
+    constraint: Literal["elastic", "hard"]  # "hard": instances must meet their confidences
+    prices: Literal["snippet", "instance"]  # "snippet": a long instance counts for more
+    weights: Literal["constant", "confidence", "exponential"]  # of instances
+    weight_temperature: Positive  # of "exponential"
+    confidence_weight: NotNegative  # of: an instance's mean equals its confidence
+    uniformity_weight: NotNegative  # of: its snippets equal its confidence
+    anchor_weight: NotNegative  # of: snippets equal the mean confidence of what covers them
+    variation_weight: NotNegative  # of: neighbouring snippets of an instance are equal
+    sparsity_weight: NotNegative  # of the sum of all labels
 
 
 class SecondRoundConfig(Section):
@@ -317,18 +319,19 @@ class SecondRoundConfig(Section):
     epochs: Count = 20  # of each, at least;
     least_steps: Annotated[int, Field(ge=0)] = 400  # and as many as these steps take
     learning_rate: Positive = 1e-3  # falls to zero by a cosine
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
-    weight_decay: NotNegative = 0.05
-    focal_gamma: NotNegative = 2.0
-    width: Count = 128
+    warmup_steps: Annotated[int, Field(ge=0)] = 50  # in which it rises
+    weight_decay: NotNegative = 0.05  # of AdamW
+    focal_gamma: NotNegative = 2.0  # how much less what is nearly right counts
+    width: Count = 128  # channels
     dilations: list[Count] = [1, 1, 2, 4]  # a residual layer of kernel 3 each
-    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3  # of the features
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2  # in each layer
     share: Probability = 0.5  # of its activations, the rest are the base model's; 1: its own alone
-    # How the activations become instances; the rest is as in [labels] and [testing].
-    thresholds: ThresholdRange = (0.025, 0.05, 0.975)  # between minimum and maximum
-    top_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625
-    video_score_weight: NotNegative = 0.1
+    # How the activations become instances, as in [labels] and [testing], with kind "range"; the
+    # rest is as there.
+    thresholds: ThresholdRange = (0.025, 0.05, 0.975)
+    top_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625  # as in [loss]
+    video_score_weight: NotNegative = 0.1  # as in [testing]
 
 
 class TrainingConfig(Section):
@@ -343,8 +346,8 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """How detections are scored (docs/evaluation.md)."""
 
-    protocol: Literal["activitynet", "thumos"]
-    iou_thresholds: IouRange
+    protocol: Literal["activitynet", "thumos"]  # whose script's conventions
+    iou_thresholds: IouRange  # first, step and last
 
 
 class SelectionConfig(Section):
@@ -352,7 +355,7 @@ class SelectionConfig(Section):
     on training videos that are held out; "test": the best on the test videos, which a fair
     comparison must not do. Epochs that are evaluated (schedule.evaluate_every) stand for choice."""
 
-    by: Literal["last", "validation", "test"] = "last"
+    by: Literal["last", "validation", "test"] = "last"  # as said above
     fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1  # of the training videos
     seed: Annotated[int, Field(ge=0)] = 0  # of the draw, so that runs of any seed hold out the same
     # "auto": detection mAP where all the videos held out have segments, else classification mAP.
