@@ -1,4 +1,5 @@
-# make train | test | test-slow | sanitize | fuzz | soak | evidence | lint | gpu-check; each does its own set-up.
+# make train | test | test-slow | soak | evidence | lint; each does its own set-up. sanitize, fuzz and
+# gpu-check need what is said beside them.
 # Variables: PYTHON (3.11 or newer), VENV, GAUFUSE_CUDA=AUTO|ON|OFF, MAX_JOBS, GAUFUSE_DATA_ROOT.
 
 PYTHON ?= python3

@@ -5,7 +5,7 @@ validation), which need GAUFUSE_DATA_ROOT, prints their quantiles beside those o
 five data seeds, and draws them. What is in brackets the simulator does not set, but comes to.
 
   python benchmarks/simulator_statistics.py --plot simulator.png
-  python benchmarks/simulator_statistics.py --write python/gaufuse/simulation  # derive the tables
+  python benchmarks/simulator_statistics.py --write python/gaufuse/data/simulation  # the tables
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def test_hdf5_without_h5py(source, dataset, capsys, monkeypatch):
     (source / "all.h5").write_bytes(b"nothing")
     monkeypatch.setitem(sys.modules, "h5py", None)
     error = refused(source, capsys, "--features", str(source / "all.h5"))
-    assert "pip install 'gaufuse-ext[hdf5]'" in error
+    assert "pip install '.[hdf5]'" in error
 
 
 # Crops

@@ -252,7 +252,7 @@ def test_a_page_needs_a_name_of_one(runs, tmp_path, capsys):
 def test_without_bokeh_it_says_what_to_install(runs, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "bokeh", None)
     assert main(["report", str(runs["first"]), "-o", str(tmp_path / "page.html")]) == 2
-    assert "pip install 'gaufuse-ext[report]'" in capsys.readouterr().err
+    assert "pip install '.[report]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("subset", ["testing", "training"])

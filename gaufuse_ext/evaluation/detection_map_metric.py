@@ -26,7 +26,7 @@ class FedVideo(NamedTuple):
 
 class DetectionMapMetric:
     """Mean average precision, with the habits of torchmetrics: `update` with each batch, `compute`
-    at the end, `reset` before the next epoch.
+    at the end, `reset` before the next epoch::
 
         metric = gx.DetectionMapMetric("0.5:0.05:0.95")
         for batch in loader:

@@ -34,7 +34,7 @@ def save_plot(analyses: Sequence[Analysis], names: Sequence[str], path: str | Pa
         import matplotlib
         from matplotlib.figure import Figure  # no global state, no display
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install 'gaufuse-ext[plot]'") from None
+        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
     # Text as text and no date: the same analysis gives the same, small file.
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "gaufuse", "text.parse_math": False}
     with matplotlib.rc_context(settings):

@@ -61,9 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"where groups of {what} end (default: quantiles)",
         )
     parser.add_argument(
-        "--resamples", type=int, default=1000, metavar="N", help="of videos, for two models"
+        "--resamples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of videos, for two models (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the resamples (default %(default)s)"
+    )
     add_json(parser, "write everything")
     parser.add_argument("--plot", metavar="FILE", help="write a figure: .png, .svg or .pdf")
 

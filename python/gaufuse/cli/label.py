@@ -4,8 +4,10 @@ INPUT is a file of scored segments, as PREDICTIONS of `gaufuse evaluate`, or a f
 activation sequences <video>.npy (snippets x classes), with --classes. Segments are fused (Gaussian
 weighted fusion), then LinPro turns the instances into snippet labels.
 
-Activation sequences become labels as in training: by [labels] and [linpro] of --config, a preset,
-or the config.toml of a run. Of segments, [linpro] alone is used; their fusion is set here.
+Activation sequences become labels as in training: by [labels], [instances] and [linpro] of
+--config, a preset, or the config.toml of the run whose activations they are. Of segments, [linpro]
+alone is used; their fusion is set here (temperature 0.2, overlap over the candidate, threshold
+0.25).
 
 OUT ending in .npz is one archive: an array (snippets x classes) per video, and "classes". Any other
 OUT is a folder of <video>.npy with labels.json, which names classes, videos and settings.
@@ -100,7 +102,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_templates(parser, "INPUT's", "the annotations'")
     parser.add_argument(
-        "--config", default=PRESET, help="TOML file, or preset, for [labels] and [linpro]"
+        "--config",
+        default=PRESET,
+        help="TOML file, or preset, for [labels], [instances] and [linpro] (default: %(default)s; "
+        "for activations of a model of yours take its run's config.toml)",
     )
     add_settings(parser, "change a setting of --config; may be given several times")
     add_fusion(parser)

@@ -152,10 +152,12 @@ def fuse_groups(groups: DetectionGroups, options: argparse.Namespace) -> Detecti
 
 def add_linpro(parser: argparse.ArgumentParser) -> None:
     """Options of `gaufuse_ext.linpro_labels`, over those of a configuration."""
-    group = parser.add_argument_group("LinPro", "over [linpro] of --config")
+    group = parser.add_argument_group(
+        "LinPro", "where given, instead of what [linpro] of --config has"
+    )
     for name, choices, text in (
         ("formulation", FORMULATIONS, "the program; released: as the authors' release"),
-        ("rows", ROWS, "an instance's mean, or less the mean of the ring around it"),
+        ("rows", ROWS, "an instance's mean, or that minus the mean of the ring around it"),
         ("constraint", CONSTRAINTS, "instances should, or must, meet their confidences"),
         ("prices", PRICES, "terms grow with an instance's length, or count each the same"),
         ("weights", WEIGHTS, "of instances"),
@@ -167,7 +169,7 @@ def add_linpro(parser: argparse.ArgumentParser) -> None:
         ("uniformity_weight", "its snippets equal its confidence"),
         ("anchor_weight", "snippets equal the mean confidence of what covers them"),
         ("variation_weight", "neighbouring snippets of an instance are equal"),
-        ("sparsity_weight", "nothing more than that"),
+        ("sparsity_weight", "the sum of all labels is small"),
     ):
         group.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="W", help=text)
 

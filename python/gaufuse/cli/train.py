@@ -1,4 +1,5 @@
-"""Train on a data set: base model, then pseudo labels, then delta labels.
+"""Train on a data set: base model, then pseudo labels, then delta labels, and with preset general
+a second model that learns the labels.
 
 TARGET is a data set folder (dataset.toml, annotations.json, features/<video>.npy) or a TOML
 configuration whose data.root names one. For a folder, the configuration is --config if given, else
@@ -73,8 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--control",
         action="store_true",
-        help="the same training without what labels teach (their weight is zero): what a gain is "
-        "measured against",
+        help="the same base training, as long, with the weight of labels at zero and without a "
+        "second round: what a gain is measured against",
     )
     parser.add_argument("--seed", type=int, help="short for --set seed=SEED")
     add_device(parser)

@@ -63,8 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all combinations, with equal weights of the models; or --trials drawn ones, with "
         "weights (default %(default)s)",
     )
-    parser.add_argument("--trials", type=int, default=100, metavar="N", help="of random search")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws and of the folds")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=100,
+        metavar="N",
+        help="of random search (default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the draws and of the folds (default %(default)s)"
+    )
     parser.add_argument(
         "--folds", type=int, default=5, metavar="K", help="of the videos (default %(default)s)"
     )

@@ -31,7 +31,7 @@ def save_plot(summary: Summary, path: str | Path) -> None:
         import matplotlib
         from matplotlib.figure import Figure  # no global state, no display
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install 'gaufuse-ext[plot]'") from None
+        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
     data = summary.data
     if not data:
         raise ValueError("there is no finished run to draw")

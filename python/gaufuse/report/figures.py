@@ -49,7 +49,7 @@ def check_bokeh() -> None:
     try:
         import bokeh  # noqa: F401
     except ImportError:
-        raise ValueError("a report needs bokeh: pip install 'gaufuse-ext[report]'") from None
+        raise ValueError("a report needs bokeh: pip install '.[report]'") from None
 
 
 def bokeh_script() -> str:

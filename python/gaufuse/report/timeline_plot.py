@@ -26,7 +26,7 @@ def check_plot(path: str | Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install 'gaufuse-ext[plot]'") from None
+        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} must end in {' or '.join(SUFFIXES)}")
 

@@ -123,6 +123,6 @@ def _library(path: object) -> Any:
         import h5py
     except ImportError:
         raise ValueError(
-            f"{path}: HDF5 is read by h5py, which is not installed: pip install 'gaufuse-ext[hdf5]'"
+            f"{path}: HDF5 is read by h5py, which is not installed: pip install '.[hdf5]'"
         ) from None
     return h5py
