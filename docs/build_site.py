@@ -16,7 +16,14 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SECTIONS = {
     "Start": ("README", "tutorial", "sensors_and_sound", "from_release", "from_actionformer"),
-    "The method": ("method", "results", "results_one_kernel", "choice", "label_quality"),
+    "The method": (
+        "method",
+        "results",
+        "results_one_kernel",
+        "choice",
+        "label_quality",
+        "data_sets",
+    ),
     "How to": (
         "training",
         "data_formats",
