@@ -91,7 +91,24 @@ def test_unknown_class_is_named(folder):
 
 def test_training_video_without_label(folder):
     edit_annotations(folder, lambda videos: videos["training_0003"].update(annotations=[]))
-    with pytest.raises(ValueError, match=r"'training_0003' has no annotation"):
+    with pytest.raises(ValueError, match=r"'training_0003' has no annotation.*background_videos"):
+        load_dataset(folder)
+    info = folder / "dataset.toml"
+    text = info.read_text()
+    info.write_text("background_videos = true\n" + text)
+    training = load_dataset(folder).training
+    assert training.labels[3].tolist() == [0.0, 0.0, 0.0]
+    assert training.batch([3]).most_labels == 1
+    info.write_text("background_videos = 1\n" + text)
+    with pytest.raises(ValueError, match="background_videos must be true or false"):
+        load_dataset(folder)
+
+
+def test_a_data_set_without_any_label_is_refused(folder):
+    info = folder / "dataset.toml"
+    info.write_text("background_videos = true\n" + info.read_text())
+    edit_annotations(folder, lambda videos: [own.update(annotations=[]) for own in videos.values()])
+    with pytest.raises(ValueError, match="no training video has annotations"):
         load_dataset(folder)
 
 

@@ -54,6 +54,29 @@ def test_a_run_leaves_what_it_promises(dataset, tmp_path, video_loss):
     assert "label" in losses[3]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["loss.video=softmax"],
+        ["loss.video=sigmoid", "second_round.rounds=1", "second_round.across=true"],
+        ["loss.video=sigmoid", "schedule.policy=online", "schedule.teacher_every=1"],
+    ],
+    ids=["softmax", "second round", "online"],
+)
+def test_videos_that_show_no_class_teach_that(tmp_path, settings):
+    folder = tiny_dataset(tmp_path / "data")
+    info, annotations = folder / "dataset.toml", folder / "annotations.json"
+    info.write_text("background_videos = true\n" + info.read_text())
+    table = json.loads(annotations.read_text())
+    table["database"]["training_0003"]["annotations"] = []
+    annotations.write_text(json.dumps(table))
+    run = trainer(load_dataset(folder), tmp_path / "run", "data.batch_size=1", *settings)
+    run.run()
+    if run.labels.current is not None:
+        assert run.labels.current[3].abs().max() == 0.0
+        assert max(labels.max() for labels in run.labels.current) > 0.0
+
+
 def test_a_resumed_run_repeats_an_uninterrupted_one_to_the_bit(dataset, tmp_path):
     whole = trainer(dataset, tmp_path / "whole")
     expected = whole.run()

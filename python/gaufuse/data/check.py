@@ -182,9 +182,9 @@ def _check_annotations(
         report.add("unknown class", name, f"{unknown[0]!r}", fatal=True)
     if not video.labels:
         training = video.subset == info.training_subset
-        report.add(
-            f"{'training' if training else 'test'} video without labels", name, "", fatal=training
-        )
+        kind = "training" if training else "test"
+        fatal = training and not info.background_videos
+        report.add(f"{kind} video without labels", name, "", fatal=fatal)
         return
     if (video.segments[:, 0] < 0.0).any():
         report.add("segment before the video", name, f"{video.segments[:, 0].min()} s", fatal=False)

@@ -1,7 +1,8 @@
 """Data sets on disk: dataset.toml, annotations.json (or .json.gz), features/<video>.npy.
 
 dataset.toml   name, feature_dim, training_subset, testing_subset, classes, and how long a snippet
-               is: snippet_seconds, or snippets = N: each video has N, which share its duration
+               is: snippet_seconds, or snippets = N: each video has N, which share its duration;
+               background_videos = true, where training videos may show none of the classes
 annotations    ActivityNet style, seconds; a video may have snippet_seconds of its own
 features       (snippets, feature_dim) float16 or float32
 """
@@ -49,6 +50,9 @@ class DatasetInfo:
     training_subset: str
     testing_subset: str
     classes: list[str]
+    # A training video without annotations shows none of the classes, and teaches that; otherwise it
+    # is an error, as its labels may only be missing.
+    background_videos: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Batch:
     mask: torch.Tensor  # (B, T) bool
     lengths: torch.Tensor  # (B,) int64
     labels: torch.Tensor  # (B, C) float32 multi-hot
-    most_labels: int  # the most classes that one of the videos has
+    most_labels: int  # the most classes that one of the videos has, at least 1
     videos: list[int]  # (B,) indices into the subset
     sizes: list[int]  # (B,) the lengths on the host
 
@@ -199,7 +203,8 @@ class VideoSubset:
             row[len(own) :] = 0.0
         mask = torch.arange(features.shape[1]) < lengths[:, None]
         labels = self.labels[videos]
-        return Batch(features, mask, lengths, labels, int(labels.sum(1).max()), videos, sizes)
+        most_labels = max(1, int(labels.sum(1).max()))
+        return Batch(features, mask, lengths, labels, most_labels, videos, sizes)
 
     def batches(self, size: int, order: list[int] | None = None) -> Iterator[Batch]:
         """All videos in the given order, `size` at a time. What is wrong with a video's file is
@@ -247,10 +252,14 @@ def load_dataset(root: str | Path, in_memory: bool = False) -> Dataset:
             )
     training = _subset(info, truth, info.training_subset, seconds, in_memory)
     unlabelled = [name for name in training.names if not training.annotations[name].labels]
-    if unlabelled:
+    if len(unlabelled) == len(training):
+        raise ValueError(f"{annotations}: no training video has annotations to learn from")
+    if unlabelled and not info.background_videos:
         raise ValueError(
             f"{annotations}: training video {unlabelled[0]!r} has no annotation, so no label to "
-            f"learn from ({len(unlabelled)} such videos); remove it or annotate it"
+            f"learn from ({len(unlabelled)} such videos); annotate it, remove it, or, if such "
+            "videos show none of the classes, say background_videos = true in "
+            f"{info.root / 'dataset.toml'}"
         )
     testing = _subset(info, truth, info.testing_subset, seconds, in_memory)
     if training.features.nbytes + testing.features.nbytes <= EAGER_BYTES:
@@ -311,6 +320,9 @@ def load_info(root: str | Path) -> DatasetInfo:
             )
     if table["feature_dim"] <= 0:
         raise ValueError(f"{path}: feature_dim must be positive, got {table['feature_dim']}")
+    background = table.get("background_videos", False)
+    if type(background) is not bool:
+        raise ValueError(f"{path}: background_videos must be true or false, got {background!r}")
     classes = [str(label) for label in table["classes"]]
     if not classes or len(set(classes)) != len(classes):
         raise ValueError(f"{path}: classes must be a list of different names")
@@ -322,6 +334,7 @@ def load_info(root: str | Path) -> DatasetInfo:
         table["training_subset"],
         table["testing_subset"],
         classes,
+        background,
     )
 
 
