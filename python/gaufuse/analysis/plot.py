@@ -11,6 +11,7 @@ import numpy as np
 from gaufuse.analysis.analyse import Analysis
 from gaufuse.analysis.error_types import ERRORS
 from gaufuse.analysis.instance_groups import Characteristic
+from gaufuse.utils.extras import not_installed
 from gaufuse.utils.files import write_atomically
 
 # Okabe and Ito: told apart by the colour-blind, too.
@@ -34,7 +35,7 @@ def save_plot(analyses: Sequence[Analysis], names: Sequence[str], path: str | Pa
         import matplotlib
         from matplotlib.figure import Figure  # no global state, no display
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
+        raise not_installed("a plot needs matplotlib", "plot") from None
     # Text as text and no date: the same analysis gives the same, small file.
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "gaufuse", "text.parse_math": False}
     with matplotlib.rc_context(settings):

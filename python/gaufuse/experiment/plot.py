@@ -12,6 +12,7 @@ import numpy as np
 from gaufuse.experiment.statistics import estimate
 from gaufuse.experiment.summary import Summary
 from gaufuse.experiment.tables import INTERVALS, with_interval
+from gaufuse.utils.extras import not_installed
 from gaufuse.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def save_plot(summary: Summary, path: str | Path) -> None:
         import matplotlib
         from matplotlib.figure import Figure  # no global state, no display
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
+        raise not_installed("a plot needs matplotlib", "plot") from None
     data = summary.data
     if not data:
         raise ValueError("there is no finished run to draw")

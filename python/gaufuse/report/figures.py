@@ -11,6 +11,7 @@ import numpy as np
 from gaufuse.report.colours import DATA, LIGHT, RUNS
 from gaufuse.report.tables import NOTHING, Table, with_interval
 from gaufuse.report.video_bootstrap import Interval
+from gaufuse.utils.extras import not_installed
 
 DASHES = ("solid", "dashed")
 MARKERS = ("circle", "square")
@@ -49,7 +50,7 @@ def check_bokeh() -> None:
     try:
         import bokeh  # noqa: F401
     except ImportError:
-        raise ValueError("a report needs bokeh: pip install '.[report]'") from None
+        raise not_installed("a report needs bokeh", "report") from None
 
 
 def bokeh_script() -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from gaufuse.report.colours import DATA, LIGHT
 from gaufuse.report.timeline import SIGNED, BarRow, CurveRow, Row, Timeline, curve, heights, rows_of
+from gaufuse.utils.extras import not_installed
 from gaufuse.utils.files import write_atomically
 
 SUFFIXES = (".png", ".svg")
@@ -26,7 +27,7 @@ def check_plot(path: str | Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ValueError("a plot needs matplotlib: pip install '.[plot]'") from None
+        raise not_installed("a plot needs matplotlib", "plot") from None
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} must end in {' or '.join(SUFFIXES)}")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gaufuse.utils.extras import not_installed
 from gaufuse.utils.safe_load import BROKEN, check_unpacked_size
 from gaufuse_ext.array_types import Array
 
@@ -122,7 +123,7 @@ def _library(path: object) -> Any:
     try:
         import h5py
     except ImportError:
-        raise ValueError(
-            f"{path}: HDF5 is read by h5py, which is not installed: pip install '.[hdf5]'"
+        raise not_installed(
+            f"{path}: HDF5 is read by h5py, which is not installed", "hdf5"
         ) from None
     return h5py
