@@ -193,6 +193,8 @@ def show_parts(case: dict[str, Any]) -> None:
     rows, floor = case["parts"], case["floor_seconds"]
     whole = sum(row["forward"] + row["backward"] for row in rows)
     print(f"{case['case']}, one thread: {whole:.3f} s, {whole / floor:.2f} of its floor; ms")
+    products = {row["part"]: row["products"] for row in rows}
+    of_embedding = sum(products.values()) / products["embedding"]
     print(f"{'':30}{'forward':>9}{'backward':>10}{'products':>10}{'share':>8}")
     for row in rows:
         own = row["forward"] + row["backward"]
@@ -201,3 +203,4 @@ def show_parts(case: dict[str, Any]) -> None:
             f"{1e3 * row['products']:10.1f}{own / whole:8.1%}",
             flush=True,
         )
+    print(f"all matrix products: {of_embedding:.2f} of the embedding's", flush=True)
