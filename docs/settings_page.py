@@ -9,20 +9,16 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from gaufuse import config as module
-from gaufuse.config import Config, load_config
+from gaufuse.config import Config, load_config, presets
 
 PAGE = Path(__file__).with_name("settings.md")
-SHOWN = ("thumos14", "general")
-OTHERS = (
-    ("context", "general"),
-    ("activitynet13", "thumos14"),
-    ("thumos14_release", "thumos14"),
-    ("simulated", "thumos14"),
-)
+SHOWN = ("thumos14", "general")  # in every table; of the others, what they change
 HEAD = """\
 # Settings
 
@@ -53,7 +49,7 @@ epochs must reach the new end.
 
 def page() -> str:
     """The page's text."""
-    presets = {name: _flat(load_config(name)) for name in SHOWN}
+    shown = {name: _flat(load_config(name)) for name in SHOWN}
     parts = [HEAD]
     comments = _comments()
     schema = Config.model_json_schema()
@@ -65,14 +61,16 @@ def page() -> str:
         rows.append("| --- | --- " + "| --- " * (len(SHOWN) + 1) + "|")
         allowed = schema["$defs"][kind.__name__]["properties"]
         for name in kind.model_fields:
-            values = [_code(presets[preset][f"{section}.{name}"]) for preset in SHOWN]
+            values = [_code(own[f"{section}.{name}"]) for own in shown.values()]
             text = comments[kind.__name__, name]
             rows.append(
                 f"| `{name}` | {_allowed(allowed[name], schema)} | {' | '.join(values)} | {text} |"
             )
         about = " ".join((kind.__doc__ or "").split())
         parts.append(f"## [{section}]\n\n{about}\n\n" + "\n".join(rows) + "\n")
-    for name, base in OTHERS:
+    for name in sorted(set(presets()) - set(SHOWN)):
+        text = resources.files("gaufuse.configs").joinpath(f"{name}.toml").read_text()
+        base = tomllib.loads(text)["base"]
         parts.append(f"## Preset {name}\n\nLike `{base}`, but:\n\n" + _differences(name, base))
     return "\n".join(parts)
 

@@ -1,5 +1,6 @@
-"""Train on a data set: base model, then pseudo labels, then delta labels, and with preset general
-a second model that learns the labels.
+"""Train on a data set: base model, then pseudo labels, then delta labels.
+
+Preset general goes on with a second model, which learns the labels.
 
 TARGET is a data set folder (dataset.toml, annotations.json, features/<video>.npy) or a TOML
 configuration whose data.root names one. For a folder, the configuration is --config if given, else

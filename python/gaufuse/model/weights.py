@@ -145,9 +145,13 @@ def _build_base(weights: Weights, config: Config) -> SnippetModel:
 
 def _kernels(state: dict[str, torch.Tensor], feature_dim: int) -> list[int]:
     """Of the embedding: each ring has a block of columns for each snippet that it sees."""
-    outer = [f"{OUTER}{ring}" for ring in range(sum(name.startswith(OUTER) for name in state))]
+    outer = [f"{OUTER}{ring}" for ring in range(_outer_rings(state))]
     columns = [state[name].shape[1] for name in (NAMES[3], *outer)]
     return list(itertools.accumulate(count // feature_dim for count in columns))
+
+
+def _outer_rings(state: dict[str, torch.Tensor]) -> int:
+    return sum(name.startswith(OUTER) for name in state)
 
 
 def check_fits(weights: Weights, feature_dim: int, classes: list[str]) -> None:
@@ -305,8 +309,7 @@ def _check(path: Path, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
         "feature_mean": (feature_dim,),
         "feature_scale": (feature_dim,),
     }
-    outer = sum(name.startswith(OUTER) for name in state)
-    starts = shared_out(dim, outer + 1)[1:-1]
+    starts = shared_out(dim, _outer_rings(state) + 1)[1:-1]
     for ring, first in enumerate(starts):
         own = state.get(f"{OUTER}{ring}")
         if own is None or own.ndim != 2 or not own.shape[1] or own.shape[1] % (2 * feature_dim):
